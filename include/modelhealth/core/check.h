@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the engine and the check kinds meet. The engine owns the probe and starts it; the kind
+ * fills probe->result and calls probe->done exactly once per start.
+ */
+#pragma once
+
+#include "modelhealth/core/result.h"
+#include "modelhealth/core/spec.h"
+
+struct conf_key;
+struct conf_scope;
+struct io;
+
+struct probe {
+	const struct check_spec *spec;
+	struct io *io; /* the io services, opaque to the engine */
+	void *priv;    /* the kind's own, NULL before the first start */
+	usec_t t0;     /* monotonic start of this attempt, set by the engine */
+	struct result result;
+	/* Set by the engine; the kind calls it when result is complete. The engine only queues the
+	 * settlement here, so it is safe from any callback; the probe must not be touched after. */
+	void (*done)(struct probe *probe);
+};
+
+struct check_kind {
+	const char *name; /* as in `kind:` and `type:` */
+	const struct conf_key *keys;
+	size_t params_size;
+
+	/* Once per load, after the keys are filled into spec->params: checks what one key alone
+	 * cannot show and prepares what can be prepared. Reports through the scope; 0 or -errno. */
+	int (*compile)(struct conf_scope *scope, struct endpoint_spec *endpoint,
+		struct check_spec *spec, void *params);
+
+	/* Undoes compile for what does not live in the arena; may be NULL. */
+	void (*dispose)(void *params);
+
+	/* Returns at once. Ends in exactly one done(), which may come before start returns. */
+	void (*start)(struct probe *probe);
+
+	/* Ends a started probe that is not done; afterwards no done() comes for that start. */
+	void (*cancel)(struct probe *probe);
+
+	/* Frees probe->priv; the probe is idle. May be NULL. */
+	void (*fini)(struct probe *probe);
+};

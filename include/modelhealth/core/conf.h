@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The key table: every configuration key is one row that drives parsing, inheritance,
+ * --dump-config, the example file, the manual page and the JSON Schema.
+ *
+ * A table describes the members of one mapping. Values are written into a struct at `offset`.
+ * Levels (defaults, group, endpoint, check) are mappings laid over each other: for each key the
+ * innermost level that has it wins; sections merge key by key; lists and maps of strings are
+ * replaced, except labels and headers, which merge.
+ */
+#pragma once
+
+#include "modelhealth/base/duration.h"
+#include "modelhealth/base/sbuf.h"
+#include "modelhealth/base/secret.h"
+#include "modelhealth/core/node.h"
+#include "modelhealth/core/spec.h"
+
+enum conf_type {
+	CONF_BOOL,        /* bool */
+	CONF_U16,         /* uint16_t */
+	CONF_UINT,        /* unsigned */
+	CONF_DURATION,    /* usec_t */
+	CONF_SIZE,        /* uint64_t bytes */
+	CONF_RATE,        /* struct rate */
+	CONF_STRING,      /* const char *, arena */
+	CONF_SECRET,      /* struct secret, arena */
+	CONF_ENUM,        /* int: index into choices */
+	CONF_STRING_LIST, /* struct conf_strings */
+	CONF_STRING_MAP,  /* struct conf_map; merges over the levels */
+	CONF_SECTION,     /* the struct at offset, described by `section` */
+	CONF_CUSTOM,      /* whatever `custom` parses and prints */
+};
+
+/* What a changed value does to a running check at reload. */
+enum conf_effect {
+	EFFECT_UPDATE,  /* takes effect at the next start; state and schedule stay */
+	EFFECT_RESTART, /* the check starts afresh: it asks something else now */
+	EFFECT_PROCESS, /* needs a restart of modelhealthd */
+};
+
+struct conf_strings {
+	const char *const *items;
+	size_t n;
+};
+
+struct conf_pair {
+	const char *name;
+	struct secret value; /* headers carry keys, so every value prints as *** when is_secret */
+	bool is_secret;
+};
+
+struct conf_map {
+	const struct conf_pair *items;
+	size_t n;
+};
+
+struct conf_scope;
+
+struct conf_custom {
+	/* Parses node into field; reports through the scope. 0 or -errno. */
+	int (*parse)(struct conf_scope *scope, const struct node *node, void *field);
+	/* Appends the effective value as flow YAML ("{ status: [ 200-299 ] }"). */
+	void (*print)(struct sbuf *out, const void *field);
+	/* A fixed JSON Schema fragment for editors. */
+	const char *schema;
+};
+
+struct conf_key {
+	const char *name;
+	enum conf_type type;
+	const char *min, *max; /* as the operator would write them; NULL = no bound */
+	const char *fallback;  /* the default, as written in YAML; NULL = unset */
+	enum conf_effect effect;
+	size_t offset;
+	const char *const *choices;      /* CONF_ENUM: NULL-terminated */
+	const struct conf_key *section;  /* CONF_SECTION: its table, ended by a row without name */
+	const struct conf_custom *custom; /* CONF_CUSTOM */
+	const char *example; /* a value worth showing in the example file; NULL = the default */
+	const char *help;    /* one or two sentences for the manual page */
+};
+
+/* Ends every table. */
+#define CONF_END                                                                                   \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
+
+/* ---- errors: all of them, then one verdict ---- */
+
+struct conf_error {
+	const char *file;
+	unsigned line, column;
+	char *text; /* "endpoints[3].timeout.connect: expected a duration like 500ms, got …" */
+};
+
+struct conf_errors {
+	struct conf_error *items;
+	size_t n, cap;
+	bool truncated; /* more than CONF_MAX_ERRORS were found */
+};
+
+enum { CONF_MAX_ERRORS = 200 };
+
+void conf_errors_fini(struct conf_errors *errors);
+
+/* One "file:line:column: text" per line. */
+void conf_errors_print(const struct conf_errors *errors, struct sbuf *out);
+
+/* ---- the scope: where in the tree we are, and where errors go ---- */
+
+/* Reports an error about node as "<path>: <message>". path_suffix may be NULL. A node is reported
+ * at most once, however many endpoints inherit it. Always returns -EINVAL. */
+int conf_error(struct conf_scope *scope, const struct node *node, const char *format, ...)
+	_printf_(3, 4);
+
+/* The arena of the configuration being loaded. */
+struct arena *conf_arena(struct conf_scope *scope);
+
+/* The node that set a key of the check or endpoint in hand, for errors from compile(); falls back
+ * to the endpoint's own node. `key` is dotted: "expect.json". */
+const struct node *conf_node(struct conf_scope *scope, const char *key);
+
+/* ---- building blocks for custom parsers ---- */
+
+/* Reads one scalar of a simple type into field, with the row's bounds and error texts. */
+int conf_parse_scalar(struct conf_scope *scope, const struct conf_key *key,
+	const struct node *node, void *field);
+
+/* Fills target from one mapping by a table (no levels). */
+int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
+	const struct node *mapping, void *target);
+
+/* The nearest of the table's names to a misspelt one; NULL when none is near. */
+const char *conf_did_you_mean(const char *const *names, size_t n, const char *word);
+
+/* ---- loading ---- */
+
+/* Kinds that `type:` and `checks.*.kind:` can name; ended by NULL. */
+typedef const struct check_kind *const *conf_kinds;
+
+/*
+ * Builds a configuration from the parsed root files (the main file first; includes are already
+ * replaced by their endpoints and groups). Returns 0 and a config with one reference, or -EINVAL
+ * with at least one error, or -ENOMEM.
+ */
+int conf_build(struct node *root, conf_kinds kinds, struct conf_errors *errors,
+	struct config **ret_config);
+
+/* The effective configuration as YAML, secrets as ***. */
+void conf_dump(const struct config *config, struct sbuf *out);
+
+/* Documents from the tables alone. */
+void conf_write_example(conf_kinds kinds, struct sbuf *out);
+void conf_write_manual(conf_kinds kinds, struct sbuf *out); /* mdoc(7) item lists */
+void conf_write_schema(conf_kinds kinds, struct sbuf *out); /* JSON Schema 2020-12 */

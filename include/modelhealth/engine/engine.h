@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine: owns every endpoint's run-time state and moves it. It takes a configuration, starts
+ * checks when they are due and allowed, settles their results and tells the outputs.
+ *
+ * It reads no clock and touches no descriptor: time comes from struct timers, work goes to check
+ * kinds. The simulation tests run it under a virtual clock.
+ */
+#pragma once
+
+#include "modelhealth/base/rand.h"
+#include "modelhealth/base/timer.h"
+#include "modelhealth/core/check.h"
+#include "modelhealth/core/output.h"
+#include "modelhealth/core/view.h"
+
+struct engine;
+
+struct engine_setup {
+	struct timers *timers; /* borrowed for the engine's life */
+	struct io *io;         /* passed to probes, opaque here */
+	uint64_t seed;
+	const struct output *const *outputs; /* NULL-terminated: who gets transitions */
+	/* Every settled result, for tests and --once; may be NULL. */
+	void (*on_result)(void *ctx, const struct endpoint_view *endpoint,
+		const struct check_view *check);
+	void *ctx;
+};
+
+/* 0 or -ENOMEM. */
+int engine_new(const struct engine_setup *setup, struct engine **ret_engine);
+
+/* Cancels what is in flight without results and frees everything. */
+struct engine *engine_free(struct engine *engine);
+
+/*
+ * Makes config the live one (takes a reference), carrying over the state of what stayed the same.
+ * The first call starts monitoring. 0 or -ENOMEM, which changes nothing.
+ */
+int engine_apply(struct engine *engine, struct config *config);
+
+struct engine_diff {
+	size_t kept, updated, restarted, added, removed; /* checks */
+};
+
+/* What the last engine_apply did. */
+const struct engine_diff *engine_last_diff(const struct engine *engine);
+
+/* Records the outcome of a configuration load for the metrics; error NULL = it is live. */
+void engine_note_reload(struct engine *engine, const char *error);
+
+/*
+ * Starts every check of the endpoint as soon as limits allow, ahead of its schedule, which goes on
+ * unchanged. 0, -ENOENT (no such endpoint) or -EBUSY (asked again within a second).
+ */
+int engine_check_now(struct engine *engine, const char *endpoint_name);
+
+/* Stops all timers and cancels what is in flight; no results come any more. */
+void engine_stop(struct engine *engine);
+
+/* Current until the next turn of the loop. */
+const struct snapshot *engine_snapshot(struct engine *engine);
+
+/* The self metrics, for those who measure what the engine cannot (loop, log, status port). */
+struct self_view *engine_self(struct engine *engine);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event loop: libevent for file descriptors and signals, our own timers driven by one timerfd,
+ * and a deferred-task list. One turn: collect events, run their callbacks, fire due timers, run
+ * deferred tasks. Every turn is timed.
+ */
+#pragma once
+
+#include "modelhealth/base/histogram.h"
+#include "modelhealth/base/timer.h"
+
+struct event_base;
+struct loop;
+struct loop_fd;
+
+enum {
+	LOOP_READ = 1u << 0,
+	LOOP_WRITE = 1u << 1,
+};
+
+/* Starts are aligned to this grid so that neighbours share one wake-up. It bounds our own
+ * contribution to lateness. */
+enum { LOOP_GRID_USEC = 1000 };
+
+struct loop_stats {
+	uint64_t turns_total;
+	usec_t turn_max; /* longest time between two polls */
+};
+
+/* 0 or -errno. */
+int loop_new(struct loop **ret_loop);
+struct loop *loop_free(struct loop *loop);
+
+/* Runs until loop_stop. 0 or -errno. */
+int loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/* Timers and deferred tasks of this loop; ->now and ->real are those of the current turn. */
+struct timers *loop_timers(struct loop *loop);
+
+/*
+ * Watches fd; fn runs with what is ready (LOOP_READ | LOOP_WRITE) until loop_fd_free. Borrows fd:
+ * free the watch before closing it. NULL when memory or descriptors are out. Level-triggered.
+ */
+typedef void (*loop_fd_fn)(void *arg, int fd, unsigned ready);
+struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn fn, void *arg);
+int loop_fd_set(struct loop_fd *watch, unsigned events);
+struct loop_fd *loop_fd_free(struct loop_fd *watch);
+
+/* Calls fn in the loop for each arrival of a signal; the watch lives as long as the loop. */
+int loop_signal(struct loop *loop, int signal_number, void (*fn)(void *arg, int signal_number),
+	void *arg);
+
+const struct loop_stats *loop_stats(const struct loop *loop);
+
+/* Called after a turn that took longer than 100 ms, with its length. */
+void loop_on_stall(struct loop *loop, void (*fn)(void *arg, usec_t turn), void *arg);
+
+/* For evhttp in io/httpd.c only. */
+struct event_base *loop_event_base(struct loop *loop);
