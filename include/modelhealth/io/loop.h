@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "modelhealth/base/histogram.h"
 #include "modelhealth/base/timer.h"
 
 struct event_base;
@@ -50,6 +49,10 @@ struct loop_fd *loop_fd_free(struct loop_fd *watch);
 /* Calls fn in the loop for each arrival of a signal; the watch lives as long as the loop. */
 int loop_signal(struct loop *loop, int signal_number, void (*fn)(void *arg, int signal_number),
 	void *arg);
+
+/* Reads the clocks anew and marks the beginning of a turn. For code that libevent calls without
+ * passing through loop_fd or loop_signal: io/httpd.c. */
+void loop_wake(struct loop *loop);
 
 const struct loop_stats *loop_stats(const struct loop *loop);
 

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One turn of the loop: wait for events, run their callbacks, fire due timers, run deferred tasks.
+ *
+ * Why not libevent's own timers: they round to a coarse clock (4 ms late) or, with precise timers,
+ * wake once for each. One timerfd on a 1 ms grid is both punctual and shared by neighbours.
+ *
+ * The app owns the loop; everything on the io floor watches descriptors through it.
+ */
+#include "modelhealth/io/loop.h"
+
+#include "modelhealth/base/clock.h"
+#include "modelhealth/base/log.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+/* Work done in one turn before descriptors get their turn again. */
+enum {
+	TIMERS_PER_TURN = 64,
+	TASKS_PER_TURN = 256
+};
+
+static const usec_t stall_limit = 100 * USEC_PER_MSEC;
+
+struct signal_watch {
+	struct event *event;
+	struct loop *loop;
+	void (*fn)(void *arg, int signal_number);
+	void *arg;
+	struct signal_watch *next;
+};
+
+struct loop {
+	struct event_base *base;
+	struct timers timers;
+	struct event *timer_event;
+	int timer_fd;
+	usec_t armed_at; /* what timer_fd is set to, USEC_NEVER = disarmed */
+	struct signal_watch *signals;
+	struct loop_stats stats;
+	void (*on_stall)(void *arg, usec_t turn);
+	void *on_stall_arg;
+	usec_t turn_began; /* when the last wait ended; 0 = still waiting */
+	bool stopping;
+};
+
+struct loop_fd {
+	struct event *event;
+	struct loop *loop;
+	loop_fd_fn fn;
+	void *arg;
+	unsigned events;
+};
+
+static void read_clocks(struct loop *loop)
+{
+	loop->timers.now = clock_monotonic();
+	loop->timers.real = clock_realtime();
+}
+
+void loop_wake(struct loop *loop)
+{
+	read_clocks(loop);
+	if (loop->turn_began == 0)
+		loop->turn_began = loop->timers.now;
+}
+
+static void on_timer_fd(evutil_socket_t fd, short events, void *arg)
+{
+	struct loop *loop = arg;
+	uint64_t expirations;
+
+	(void)events;
+	(void)!read(fd, &expirations, sizeof expirations); /* only to make it unreadable */
+	loop->armed_at = USEC_NEVER;
+	loop_wake(loop);
+}
+
+static void on_fd(evutil_socket_t fd, short events, void *arg)
+{
+	struct loop_fd *watch = arg;
+	unsigned ready =
+		((events & EV_READ) ? LOOP_READ : 0u) | ((events & EV_WRITE) ? LOOP_WRITE : 0u);
+
+	loop_wake(watch->loop);
+	watch->fn(watch->arg, fd, ready);
+}
+
+static void on_signal(evutil_socket_t signal_number, short events, void *arg)
+{
+	struct signal_watch *watch = arg;
+
+	(void)events;
+	loop_wake(watch->loop);
+	watch->fn(watch->arg, signal_number);
+}
+
+/* libevent says fatal things rarely (a broken kernel); they belong in our log, not on stdout. */
+static void on_libevent_log(int severity, const char *message)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warning("libevent: %s", message);
+}
+
+static void on_libevent_fatal(int error)
+{
+	log_err("libevent gives up (error %d); the service manager restarts us", error);
+}
+
+static int open_base(struct loop *loop)
+{
+	struct event_config *config = event_config_new();
+
+	if (!config)
+		return -ENOMEM;
+	event_set_log_callback(on_libevent_log);
+	event_set_fatal_callback(on_libevent_fatal);
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	return loop->base ? 0 : -ENOMEM;
+}
+
+int loop_new(struct loop **ret_loop)
+{
+	struct loop *loop = calloc(1, sizeof *loop);
+	int r;
+
+	if (!loop)
+		return -ENOMEM;
+	timers_init(&loop->timers);
+	read_clocks(loop);
+	loop->armed_at = USEC_NEVER;
+	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->timer_fd < 0) {
+		r = -errno;
+		goto fail;
+	}
+	r = open_base(loop);
+	if (r < 0)
+		goto fail;
+	loop->timer_event =
+		event_new(loop->base, loop->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, loop);
+	if (!loop->timer_event || event_add(loop->timer_event, NULL) < 0) {
+		r = -ENOMEM;
+		goto fail;
+	}
+	*ret_loop = loop;
+	return 0;
+fail:
+	loop_free(loop);
+	return r;
+}
+
+struct loop *loop_free(struct loop *loop)
+{
+	struct signal_watch *next;
+
+	if (!loop)
+		return NULL;
+	for (struct signal_watch *watch = loop->signals; watch; watch = next) {
+		next = watch->next;
+		event_free(watch->event);
+		free(watch);
+	}
+	if (loop->timer_event)
+		event_free(loop->timer_event);
+	if (loop->timer_fd >= 0)
+		(void)close(loop->timer_fd);
+	if (loop->base)
+		event_base_free(loop->base);
+	timers_fini(&loop->timers);
+	free(loop);
+	return NULL;
+}
+
+/* Sets the timerfd to the next deadline, rounded up to the grid; spares the call when it already
+ * stands there. */
+static void arm_timer_fd(struct loop *loop)
+{
+	usec_t at = timers_next(&loop->timers);
+	struct itimerspec spec = { 0 };
+
+	if (at != USEC_NEVER)
+		at = (at + LOOP_GRID_USEC - 1) / LOOP_GRID_USEC * LOOP_GRID_USEC;
+	if (at == loop->armed_at)
+		return;
+	if (at != USEC_NEVER) {
+		spec.it_value.tv_sec = (time_t)(at / USEC_PER_SEC);
+		spec.it_value.tv_nsec = (long)(at % USEC_PER_SEC * 1000);
+	}
+	must(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0);
+	loop->armed_at = at;
+}
+
+static void end_turn(struct loop *loop)
+{
+	usec_t turn = clock_monotonic() - loop->turn_began;
+
+	loop->turn_began = 0;
+	loop->stats.turns_total++;
+	if (turn > loop->stats.turn_max)
+		loop->stats.turn_max = turn;
+	if (turn > stall_limit && loop->on_stall)
+		loop->on_stall(loop->on_stall_arg, turn);
+}
+
+int loop_run(struct loop *loop)
+{
+	loop->stopping = false;
+	while (true) {
+		bool busy;
+
+		loop_wake(loop);
+		(void)timers_run(&loop->timers, TIMERS_PER_TURN);
+		(void)tasks_run(&loop->timers, TASKS_PER_TURN);
+		end_turn(loop);
+		if (loop->stopping)
+			return 0;
+		busy = tasks_pending(&loop->timers) ||
+		       timers_next(&loop->timers) <= loop->timers.now;
+		arm_timer_fd(loop);
+		if (event_base_loop(loop->base, EVLOOP_ONCE | (busy ? EVLOOP_NONBLOCK : 0)) < 0)
+			return -EIO;
+	}
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stopping = true;
+}
+
+struct timers *loop_timers(struct loop *loop)
+{
+	return &loop->timers;
+}
+
+struct event_base *loop_event_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+const struct loop_stats *loop_stats(const struct loop *loop)
+{
+	return &loop->stats;
+}
+
+void loop_on_stall(struct loop *loop, void (*fn)(void *arg, usec_t turn), void *arg)
+{
+	loop->on_stall = fn;
+	loop->on_stall_arg = arg;
+}
+
+static short to_libevent(unsigned events)
+{
+	return (short)(EV_PERSIST | ((events & LOOP_READ) ? EV_READ : 0) |
+		       ((events & LOOP_WRITE) ? EV_WRITE : 0));
+}
+
+struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn fn, void *arg)
+{
+	struct loop_fd *watch = calloc(1, sizeof *watch);
+
+	if (!watch)
+		return NULL;
+	*watch = (struct loop_fd){ .loop = loop, .fn = fn, .arg = arg, .events = events };
+	watch->event = event_new(loop->base, fd, to_libevent(events), on_fd, watch);
+	if (!watch->event || (events != 0 && event_add(watch->event, NULL) < 0))
+		return loop_fd_free(watch);
+	return watch;
+}
+
+int loop_fd_set(struct loop_fd *watch, unsigned events)
+{
+	int fd = event_get_fd(watch->event);
+
+	if (events == watch->events)
+		return 0;
+	(void)event_del(watch->event); /* fails only for an event that was never set up */
+	watch->events = 0;
+	if (events == 0)
+		return 0;
+	if (event_assign(watch->event, watch->loop->base, fd, to_libevent(events), on_fd, watch) <
+			0 ||
+		event_add(watch->event, NULL) < 0)
+		return -ENOMEM;
+	watch->events = events;
+	return 0;
+}
+
+struct loop_fd *loop_fd_free(struct loop_fd *watch)
+{
+	if (!watch)
+		return NULL;
+	if (watch->event)
+		event_free(watch->event);
+	free(watch);
+	return NULL;
+}
+
+int loop_signal(
+	struct loop *loop, int signal_number, void (*fn)(void *arg, int signal_number), void *arg)
+{
+	struct signal_watch *watch = calloc(1, sizeof *watch);
+
+	if (!watch)
+		return -ENOMEM;
+	*watch = (struct signal_watch){ .loop = loop, .fn = fn, .arg = arg };
+	watch->event = evsignal_new(loop->base, signal_number, on_signal, watch);
+	if (!watch->event || event_add(watch->event, NULL) < 0) {
+		if (watch->event)
+			event_free(watch->event);
+		free(watch);
+		return -ENOMEM;
+	}
+	watch->next = loop->signals;
+	loop->signals = watch;
+	return 0;
+}
