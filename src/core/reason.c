@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 static const struct reason_desc reasons[] = {
-#define REASON(symbol, token, phase, verdict, transient, text)                                     \
+#define REASON(symbol, token, phase, verdict, transient, text) \
 	[REASON_##symbol] = { token, phase, verdict, transient, text },
 #include "modelhealth/core/reason.def"
 #undef REASON

@@ -13,8 +13,8 @@ struct arena {
 	size_t used_bytes;          /* handed out, for statistics */
 };
 
-#define ARENA_INIT                                                                                 \
-	{                                                                                          \
+#define ARENA_INIT \
+	{          \
 	}
 
 /* Zeroed, aligned for any type, valid until arena_fini; NULL when memory is out. */
@@ -27,5 +27,8 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size);
 char *arena_strndup(struct arena *arena, const char *text, size_t len);
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...) _printf_(2, 3);
+
+/* Overwrites all that was handed out, so that secrets in it are gone; before arena_fini. */
+void arena_wipe(struct arena *arena);
 
 void arena_fini(struct arena *arena);

@@ -10,7 +10,9 @@ usec_t clock_monotonic(void);
 usec_t clock_realtime(void); /* since the Unix epoch */
 usec_t clock_boottime(void); /* as monotonic, and runs on while the machine is suspended */
 
-enum { CLOCK_TEXT_SIZE = sizeof "2026-01-02T03:04:05.678Z" };
+enum {
+	CLOCK_TEXT_SIZE = sizeof "2026-01-02T03:04:05.678Z"
+};
 
 /* RFC 3339 in UTC with milliseconds; the years 1970 to 9999, later times print as 9999. */
 void clock_format(usec_t realtime, char ret_text[static CLOCK_TEXT_SIZE]);

@@ -13,7 +13,9 @@
  */
 int duration_parse(const char *text, usec_t *ret_usec);
 
-enum { DURATION_TEXT_SIZE = 40 };
+enum {
+	DURATION_TEXT_SIZE = 40
+};
 
 /* The shortest text that duration_parse reads back to the same value: "1m30s", "250ms", "0". */
 void duration_format(usec_t usec, char ret_text[static DURATION_TEXT_SIZE]);

@@ -7,7 +7,9 @@
 
 #include "modelhealth/base/defs.h"
 
-enum { HISTOGRAM_BUCKETS = 15 }; /* the last one is +Inf */
+enum {
+	HISTOGRAM_BUCKETS = 15
+}; /* the last one is +Inf */
 
 struct histogram {
 	uint32_t bucket[HISTOGRAM_BUCKETS]; /* not cumulative */

@@ -42,13 +42,13 @@ void log_write(const struct log_record *record);
 void log_printf(enum log_level level, const char *message_id, const char *format, ...)
 	_printf_(3, 4);
 
-#define log_err(...) log_printf(LOG_LEVEL_ERR, NULL, __VA_ARGS__)
+#define log_err(...)     log_printf(LOG_LEVEL_ERR, NULL, __VA_ARGS__)
 #define log_warning(...) log_printf(LOG_LEVEL_WARNING, NULL, __VA_ARGS__)
-#define log_info(...) log_printf(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
-#define log_debug(...)                                                                             \
-	do {                                                                                       \
-		if (log_enabled(LOG_LEVEL_DEBUG))                                                  \
-			log_printf(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__);                            \
+#define log_info(...)    log_printf(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
+#define log_debug(...)                                                  \
+	do {                                                            \
+		if (log_enabled(LOG_LEVEL_DEBUG))                       \
+			log_printf(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__); \
 	} while (0)
 
 /* "err" … "debug"; false for anything else. */

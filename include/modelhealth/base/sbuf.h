@@ -19,8 +19,8 @@ struct sbuf {
 	bool failed;  /* an append was lost */
 };
 
-#define SBUF_INIT                                                                                  \
-	{                                                                                          \
+#define SBUF_INIT \
+	{         \
 	}
 
 /* Appends len bytes. Text that would pass the limit is not appended at all and sets failed. */

@@ -34,7 +34,7 @@ struct check_kind {
 		struct check_spec *spec, void *params);
 
 	/* Undoes compile for what does not live in the arena; may be NULL. */
-	void (*dispose)(void *params);
+	void (*dispose)(const void *params);
 
 	/* Returns at once. Ends in exactly one done(), which may come before start returns. */
 	void (*start)(struct probe *probe);

@@ -73,17 +73,17 @@ struct conf_key {
 	const char *fallback;  /* the default, as written in YAML; NULL = unset */
 	enum conf_effect effect;
 	size_t offset;
-	const char *const *choices;      /* CONF_ENUM: NULL-terminated */
-	const struct conf_key *section;  /* CONF_SECTION: its table, ended by a row without name */
+	const char *const *choices;       /* CONF_ENUM: NULL-terminated */
+	const struct conf_key *section;   /* CONF_SECTION: its table, ended by a row without name */
 	const struct conf_custom *custom; /* CONF_CUSTOM */
 	const char *example; /* a value worth showing in the example file; NULL = the default */
 	const char *help;    /* one or two sentences for the manual page */
 };
 
 /* Ends every table. */
-#define CONF_END                                                                                   \
-	{                                                                                          \
-		.name = NULL                                                                       \
+#define CONF_END             \
+	{                    \
+		.name = NULL \
 	}
 
 /* ---- errors: all of them, then one verdict ---- */
@@ -100,7 +100,9 @@ struct conf_errors {
 	bool truncated; /* more than CONF_MAX_ERRORS were found */
 };
 
-enum { CONF_MAX_ERRORS = 200 };
+enum {
+	CONF_MAX_ERRORS = 200
+};
 
 void conf_errors_fini(struct conf_errors *errors);
 
@@ -124,8 +126,8 @@ const struct node *conf_node(struct conf_scope *scope, const char *key);
 /* ---- building blocks for custom parsers ---- */
 
 /* Reads one scalar of a simple type into field, with the row's bounds and error texts. */
-int conf_parse_scalar(struct conf_scope *scope, const struct conf_key *key,
-	const struct node *node, void *field);
+int conf_parse_scalar(
+	struct conf_scope *scope, const struct conf_key *key, const struct node *node, void *field);
 
 /* Fills target from one mapping by a table (no levels). */
 int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,

@@ -30,30 +30,35 @@ enum health_init {
 };
 
 struct health_conf {
-	uint16_t rise, fall;                   /* results in a row that move down -> up, up -> down */
+	uint16_t rise, fall; /* results in a row that move down -> up, up -> down */
 	uint16_t degraded_rise, degraded_fall; /* the same between up and degraded */
 	enum health_init init;
 };
 
-enum { FLAP_SAMPLES = 20 };
+enum {
+	FLAP_SAMPLES = 20
+};
 
 struct health {
 	enum state state;
-	enum reason reason;     /* of the result that decided the state */
-	usec_t since;           /* wall time of the last change of state; 0 = never checked */
-	uint16_t level;         /* 0 … rise + fall - 1; at least rise = alive */
-	uint16_t degraded_level; /* the same over degraded_rise and degraded_fall; alive = not degraded */
-	uint16_t good, bad;     /* results in a row, saturating */
-	uint32_t flap_history;  /* 1 bit a sample: the state would have changed */
+	enum reason reason; /* of the result that decided the state */
+	usec_t since;       /* wall time of the last change of state; 0 = never checked */
+	uint16_t level;     /* 0 … rise + fall - 1; at least rise = alive */
+	uint16_t
+		degraded_level; /* the same over degraded_rise and degraded_fall; alive = not degraded */
+	uint16_t good, bad;    /* known results in a row, saturating */
+	uint16_t unknown;      /* unknown results in a row, saturating */
+	uint32_t flap_history; /* bit 0 = newest sample: this verdict differs from the one before */
+	enum verdict last_known; /* verdict of the last known result */
 	bool flapping;
-	bool decided;           /* has had a result that counts */
+	bool decided; /* has had a known result */
 };
 
 void health_init(struct health *health, const struct health_conf *conf);
 
 enum health_event {
 	HEALTH_STEADY = 0,
-	HEALTH_CHANGED = 1u << 0,          /* state is another */
+	HEALTH_CHANGED = 1u << 0, /* state is another */
 	HEALTH_FLAPPING_STARTED = 1u << 1,
 	HEALTH_FLAPPING_STOPPED = 1u << 2,
 };

@@ -6,7 +6,11 @@
 
 #include "modelhealth/base/arena.h"
 
-enum node_type { NODE_SCALAR, NODE_SEQUENCE, NODE_MAPPING };
+enum node_type {
+	NODE_SCALAR,
+	NODE_SEQUENCE,
+	NODE_MAPPING
+};
 
 struct node {
 	enum node_type type;

@@ -10,7 +10,7 @@
 
 /* What was asked for; every text is already decoded, checked and bounded. NULL = not given. */
 struct output_query {
-	const char *name;  /* path segment */
+	const char *name;                  /* path segment */
 	const char *state, *group, *label; /* filters of the list; label is "key=value" */
 	const char *target, *module;
 };
@@ -38,4 +38,6 @@ struct output {
 	void (*on_transition)(const struct transition *transition);
 };
 
-enum { OUTPUT_SLICE = 200 };
+enum {
+	OUTPUT_SLICE = 200
+};

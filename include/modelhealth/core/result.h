@@ -20,13 +20,15 @@ enum timing {
 
 const char *timing_token(enum timing timing); /* "queue" … "total" */
 
-enum { RESULT_DETAIL_SIZE = 120 };
+enum {
+	RESULT_DETAIL_SIZE = 120
+};
 
 struct result {
 	enum reason reason;
-	usec_t at;         /* wall time of the end, set by the engine */
-	uint32_t timed;    /* bit 1u << TIMING_x: that span happened */
-	uint32_t http_status;            /* 0 = none */
+	usec_t at;            /* wall time of the end, set by the engine */
+	uint32_t timed;       /* bit 1u << TIMING_x: that span happened */
+	uint32_t http_status; /* 0 = none */
 	usec_t timing[TIMING_N];
 	usec_t retry_after;     /* the server asks us to wait this long; 0 = it does not */
 	usec_t cert_expires_at; /* wall time of the leaf's notAfter; 0 = no certificate seen */
@@ -48,6 +50,5 @@ static inline bool result_has_timing(const struct result *result, enum timing ti
 	return (result->timed & (1u << timing)) != 0;
 }
 
-/* Sets reason and a formatted detail; the detail is sanitised as a whole and cut to size. */
-void result_set(struct result *result, enum reason reason, const char *format, ...)
-	_printf_(3, 4);
+/* Sets reason and a formatted detail (NULL = none), sanitised as a whole and cut to size. */
+void result_set(struct result *result, enum reason reason, const char *format, ...) _printf_(3, 4);

@@ -82,8 +82,8 @@ struct endpoint_spec {
 };
 
 struct limits {
-	unsigned concurrency;     /* checks in flight */
-	unsigned per_host;        /* … for one endpoint_spec.host */
+	unsigned concurrency;      /* checks in flight */
+	unsigned per_host;         /* … for one endpoint_spec.host */
 	struct rate per_host_rate; /* starts; count 0 = no limit */
 	struct rate per_key_rate;
 	unsigned status_clients;
@@ -103,7 +103,8 @@ struct config {
 	const char *path;
 	const char *const *listen; /* "127.0.0.1:9877", "[::1]:9877", "unix:/path" */
 	size_t n_listen;
-	const char *const *allowed_hosts; /* Host names accepted besides IP literals and localhost */
+	const char *const
+		*allowed_hosts; /* Host names accepted besides IP literals and localhost */
 	size_t n_allowed_hosts;
 	struct limits limits;
 	const struct address_block *deny_addresses;

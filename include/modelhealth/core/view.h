@@ -31,7 +31,7 @@ struct endpoint_view {
 	enum state state;
 	enum reason reason;
 	const struct check_view *decided_by; /* the check whose evidence decided; NULL = none */
-	usec_t since; /* wall time */
+	usec_t since;                        /* wall time */
 	bool flapping;
 	bool suspended;
 	struct check_view **checks;
@@ -78,6 +78,6 @@ struct transition {
 	enum state from, to;
 	const struct result *why; /* NULL when no result caused it (suspend, reload) */
 	const struct check_view *check;
-	usec_t at;    /* wall time */
+	usec_t at;     /* wall time */
 	usec_t lasted; /* time spent in `from`; 0 = unknown */
 };

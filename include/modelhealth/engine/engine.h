@@ -22,8 +22,8 @@ struct engine_setup {
 	uint64_t seed;
 	const struct output *const *outputs; /* NULL-terminated: who gets transitions */
 	/* Every settled result, for tests and --once; may be NULL. */
-	void (*on_result)(void *ctx, const struct endpoint_view *endpoint,
-		const struct check_view *check);
+	void (*on_result)(
+		void *ctx, const struct endpoint_view *endpoint, const struct check_view *check);
 	void *ctx;
 };
 

@@ -19,7 +19,9 @@ enum {
 
 /* Starts are aligned to this grid so that neighbours share one wake-up. It bounds our own
  * contribution to lateness. */
-enum { LOOP_GRID_USEC = 1000 };
+enum {
+	LOOP_GRID_USEC = 1000
+};
 
 struct loop_stats {
 	uint64_t turns_total;
@@ -47,8 +49,8 @@ int loop_fd_set(struct loop_fd *watch, unsigned events);
 struct loop_fd *loop_fd_free(struct loop_fd *watch);
 
 /* Calls fn in the loop for each arrival of a signal; the watch lives as long as the loop. */
-int loop_signal(struct loop *loop, int signal_number, void (*fn)(void *arg, int signal_number),
-	void *arg);
+int loop_signal(
+	struct loop *loop, int signal_number, void (*fn)(void *arg, int signal_number), void *arg);
 
 /* Reads the clocks anew and marks the beginning of a turn. For code that libevent calls without
  * passing through loop_fd or loop_signal: io/httpd.c. */

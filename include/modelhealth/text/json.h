@@ -10,9 +10,18 @@
 
 struct json; /* a value; borrowed from its document unless json_parse returned it */
 
-enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+	JSON_NULL,
+	JSON_BOOL,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
 
-enum { JSON_MAX_DEPTH = 64 };
+enum {
+	JSON_MAX_DEPTH = 64
+};
 
 /*
  * Strict RFC 8259 (leading BOM accepted, nothing after the value but blanks). Returns 0 and an

@@ -9,7 +9,11 @@
 
 struct regex;
 
-enum regex_result { REGEX_NO_MATCH, REGEX_MATCH, REGEX_LIMIT };
+enum regex_result {
+	REGEX_NO_MATCH,
+	REGEX_MATCH,
+	REGEX_LIMIT
+};
 
 /*
  * Compiles. On a bad pattern returns -EINVAL with PCRE2's message and the offset of the error;

@@ -25,8 +25,8 @@ void jw_u64(struct jw *jw, uint64_t value);
 void jw_i64(struct jw *jw, int64_t value);
 void jw_bool(struct jw *jw, bool value);
 void jw_null(struct jw *jw);
-void jw_seconds(struct jw *jw, usec_t usec);      /* 0.25 */
-void jw_time(struct jw *jw, usec_t realtime);     /* "2026-01-02T03:04:05.678Z"; 0 prints null */
+void jw_seconds(struct jw *jw, usec_t usec);       /* 0.25 */
+void jw_time(struct jw *jw, usec_t realtime);      /* "2026-01-02T03:04:05.678Z"; 0 prints null */
 void jw_raw(struct jw *jw, const char *json_text); /* already JSON */
 
 /* ---- Prometheus text format 0.0.4 ---- */

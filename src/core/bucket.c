@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kept as one time (the "generic cell rate algorithm" of ATM traffic control): each token moves
+ * full_at forward by per/count; a token is there while full_at is less than one `per` away.
+ */
+#include "modelhealth/core/bucket.h"
+
+static usec_t token_time(const struct bucket *bucket)
+{
+	return bucket->rate.per / bucket->rate.count;
+}
+
+usec_t bucket_next(const struct bucket *bucket, usec_t now)
+{
+	usec_t after_take;
+
+	if (bucket->rate.count == 0)
+		return now;
+	after_take = max_of(bucket->full_at, now) + token_time(bucket);
+	return after_take <= now + bucket->rate.per ? now : after_take - bucket->rate.per;
+}
+
+bool bucket_take(struct bucket *bucket, usec_t now)
+{
+	if (bucket_next(bucket, now) > now)
+		return false;
+	if (bucket->rate.count != 0)
+		bucket->full_at = max_of(bucket->full_at, now) + token_time(bucket);
+	return true;
+}

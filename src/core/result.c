@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "modelhealth/core/result.h"
+
+#include "modelhealth/text/sanitise.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const timings[] = {
+	[TIMING_QUEUE] = "queue",
+	[TIMING_DNS] = "dns",
+	[TIMING_CONNECT] = "connect",
+	[TIMING_TLS] = "tls",
+	[TIMING_FIRST_BYTE] = "first_byte",
+	[TIMING_TRANSFER] = "transfer",
+	[TIMING_TOTAL] = "total",
+};
+static_assert(array_size(timings) == TIMING_N, "one token per timing");
+
+const char *timing_token(enum timing timing)
+{
+	must(timing < TIMING_N);
+	return timings[timing];
+}
+
+void result_set(struct result *result, enum reason reason, const char *format, ...)
+{
+	char text[4 * RESULT_DETAIL_SIZE];
+	va_list args;
+
+	result->reason = reason;
+	result->detail[0] = '\0';
+	if (!format)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args); /* cut is fine: a detail is short */
+	va_end(args);
+	(void)sanitise(result->detail, sizeof result->detail, text, strlen(text));
+}
