@@ -28,12 +28,15 @@ struct check_kind {
 	const struct conf_key *keys;
 	size_t params_size;
 
-	/* Once per load, after the keys are filled into spec->params: checks what one key alone
-	 * cannot show and prepares what can be prepared. Reports through the scope; 0 or -errno. */
+	/* Once per load, after the keys are filled into params without an error: checks what one
+	 * key alone cannot show and prepares what can be prepared. Sets the endpoint's host,
+	 * key_hash and tls_verify; its url is set from the row `url`, when that is a CONF_URL.
+	 * Reports through the scope; 0 or -errno. */
 	int (*compile)(struct conf_scope *scope, struct endpoint_spec *endpoint,
 		struct check_spec *spec, void *params);
 
-	/* Undoes compile for what does not live in the arena; may be NULL. */
+	/* Undoes compile, and custom parsers, for what does not live in the arena. Also called when
+	 * either failed half-way, or never ran: then params are zeros. May be NULL. */
 	void (*dispose)(const void *params);
 
 	/* Returns at once. Ends in exactly one done(), which may come before start returns. */

@@ -5,8 +5,10 @@
  *
  * A table describes the members of one mapping. Values are written into a struct at `offset`.
  * Levels (defaults, group, endpoint, check) are mappings laid over each other: for each key the
- * innermost level that has it wins; sections merge key by key; lists and maps of strings are
- * replaced, except labels and headers, which merge.
+ * innermost level that has it wins; sections merge key by key; lists are replaced; labels and
+ * maps of strings merge.
+ *
+ * A kind's table holds every key of its own, `url` too. They may stand at every level.
  */
 #pragma once
 
@@ -24,12 +26,16 @@ enum conf_type {
 	CONF_SIZE,        /* uint64_t bytes */
 	CONF_RATE,        /* struct rate */
 	CONF_STRING,      /* const char *, arena */
+	CONF_URL,         /* const char *, arena; user, password and query print as *** */
+	CONF_KIND,        /* const char *: the name of a check kind */
 	CONF_SECRET,      /* struct secret, arena */
 	CONF_ENUM,        /* int: index into choices */
 	CONF_STRING_LIST, /* struct conf_strings */
-	CONF_STRING_MAP,  /* struct conf_map; merges over the levels */
+	CONF_STRING_MAP,  /* struct conf_map; merges over the levels, names without case */
+	CONF_LABELS,      /* struct label * followed by its size_t count; merges over the levels */
 	CONF_SECTION,     /* the struct at offset, described by `section` */
 	CONF_CUSTOM,      /* whatever `custom` parses and prints */
+	CONF_BLOCK, /* nothing: the loader takes it apart itself; here for its name and help */
 };
 
 /* What a changed value does to a running check at reload. */
@@ -46,8 +52,8 @@ struct conf_strings {
 
 struct conf_pair {
 	const char *name;
-	struct secret value; /* headers carry keys, so every value prints as *** when is_secret */
-	bool is_secret;
+	struct secret value;
+	bool is_secret; /* from a secret, or the name says so (Authorization): prints as *** */
 };
 
 struct conf_map {
@@ -58,7 +64,8 @@ struct conf_map {
 struct conf_scope;
 
 struct conf_custom {
-	/* Parses node into field; reports through the scope. 0 or -errno. */
+	/* Parses node into field; reports through the scope. 0 or -errno. The row's fallback
+	 * comes as a scalar, or as a sequence of scalars when it is written "[ a, b ]". */
 	int (*parse)(struct conf_scope *scope, const struct node *node, void *field);
 	/* Appends the effective value as flow YAML ("{ status: [ 200-299 ] }"). */
 	void (*print)(struct sbuf *out, const void *field);
@@ -71,6 +78,7 @@ struct conf_key {
 	enum conf_type type;
 	const char *min, *max; /* as the operator would write them; NULL = no bound */
 	const char *fallback;  /* the default, as written in YAML; NULL = unset */
+	bool is_required;      /* of every check of the kind; never with a fallback */
 	enum conf_effect effect;
 	size_t offset;
 	const char *const *choices;       /* CONF_ENUM: NULL-terminated */
@@ -89,8 +97,8 @@ struct conf_key {
 /* ---- errors: all of them, then one verdict ---- */
 
 struct conf_error {
-	const char *file;
-	unsigned line, column;
+	char *file;
+	unsigned line, column; /* 0 = the file as a whole */
 	char *text; /* "endpoints[3].timeout.connect: expected a duration like 500ms, got …" */
 };
 
@@ -106,13 +114,20 @@ enum {
 
 void conf_errors_fini(struct conf_errors *errors);
 
+/* Adds one unless the same is already there. Always returns -EINVAL. */
+int conf_errors_add(struct conf_errors *errors, const char *file, unsigned line, unsigned column,
+	const char *format, ...) _printf_(5, 6);
+
+/* By file, line and column. */
+void conf_errors_sort(struct conf_errors *errors);
+
 /* One "file:line:column: text" per line. */
 void conf_errors_print(const struct conf_errors *errors, struct sbuf *out);
 
 /* ---- the scope: where in the tree we are, and where errors go ---- */
 
-/* Reports an error about node as "<path>: <message>". path_suffix may be NULL. A node is reported
- * at most once, however many endpoints inherit it. Always returns -EINVAL. */
+/* Reports an error about node as "<path>: <message>", once, however many endpoints inherit the
+ * node. Secrets in node->text are masked. Always returns -EINVAL. */
 int conf_error(struct conf_scope *scope, const struct node *node, const char *format, ...)
 	_printf_(3, 4);
 
@@ -124,6 +139,10 @@ struct arena *conf_arena(struct conf_scope *scope);
 const struct node *conf_node(struct conf_scope *scope, const char *key);
 
 /* ---- building blocks for custom parsers ---- */
+
+/* A node's value for a message, in quotes, short and on one line: "5"; "nothing", "a list" or "a
+ * mapping" when it is one of those. Borrowed until the next call with the same scope. */
+const char *conf_got(struct conf_scope *scope, const struct node *node);
 
 /* Reads one scalar of a simple type into field, with the row's bounds and error texts. */
 int conf_parse_scalar(
@@ -148,6 +167,9 @@ typedef const struct check_kind *const *conf_kinds;
  */
 int conf_build(struct node *root, conf_kinds kinds, struct conf_errors *errors,
 	struct config **ret_config);
+
+/* Copies url with *** for user, password and query. */
+void conf_redact_url(const char *url, struct sbuf *out);
 
 /* The effective configuration as YAML, secrets as ***. */
 void conf_dump(const struct config *config, struct sbuf *out);

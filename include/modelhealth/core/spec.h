@@ -90,6 +90,12 @@ struct limits {
 	unsigned status_clients_per_source;
 };
 
+/* A value that --dump-config shows otherwise, because a secret is part of it. */
+struct hidden {
+	const char *value; /* the very pointer that stands in the configuration */
+	const char *shown; /* the value with *** for the secret */
+};
+
 /* A block of addresses, IPv4 as v4-mapped IPv6. */
 struct address_block {
 	uint8_t address[16];
@@ -114,6 +120,8 @@ struct config {
 	struct endpoint_spec *endpoints; /* in file order */
 	size_t n_endpoints;
 	const struct endpoint_spec **by_name; /* sorted */
+	const struct hidden *hidden;          /* sorted by value */
+	size_t n_hidden;
 };
 
 struct config *config_ref(struct config *config);
