@@ -178,7 +178,7 @@ static bool explains(enum verdict verdict, enum state state)
 unsigned health_step(struct health *health, const struct health_conf *conf,
 	const struct result *result, usec_t now)
 {
-	enum verdict verdict = reason_verdict(result->reason);
+	enum verdict verdict = result->verdict;
 	enum state old = health->state;
 	unsigned events = HEALTH_STEADY;
 

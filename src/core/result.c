@@ -31,6 +31,7 @@ void result_set(struct result *result, enum reason reason, const char *format, .
 	va_list args;
 
 	result->reason = reason;
+	result->verdict = reason_verdict(reason);
 	result->detail[0] = '\0';
 	if (!format)
 		return;

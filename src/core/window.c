@@ -22,7 +22,7 @@ static void keep_failure(struct window *window, const struct result *result)
 
 void window_push(struct window *window, const struct result *result)
 {
-	enum verdict verdict = reason_verdict(result->reason);
+	enum verdict verdict = result->verdict;
 	bool good = verdict == VERDICT_UP || verdict == VERDICT_DEGRADED;
 	uint64_t bit;
 

@@ -26,6 +26,7 @@ enum {
 
 struct result {
 	enum reason reason;
+	enum verdict verdict; /* the reason's own, unless an assertion's severity says otherwise */
 	usec_t at;            /* wall time of the end, set by the engine */
 	uint32_t timed;       /* bit 1u << TIMING_x: that span happened */
 	uint32_t http_status; /* 0 = none */
@@ -50,5 +51,6 @@ static inline bool result_has_timing(const struct result *result, enum timing ti
 	return (result->timed & (1u << timing)) != 0;
 }
 
-/* Sets reason and a formatted detail (NULL = none), sanitised as a whole and cut to size. */
+/* Sets reason, its verdict and a formatted detail (NULL = none), sanitised as a whole and cut to
+ * size. The only way to set a reason: verdict must follow it. */
 void result_set(struct result *result, enum reason reason, const char *format, ...) _printf_(3, 4);

@@ -79,5 +79,6 @@ struct transition {
 	const struct result *why; /* NULL when no result caused it (suspend, reload) */
 	const struct check_view *check;
 	usec_t at;     /* wall time */
-	usec_t lasted; /* time spent in `from`; 0 = unknown */
+	usec_t lasted; /* time spent in `from` */
+	bool first;    /* the endpoint had no state before; good news then is no news */
 };
