@@ -74,6 +74,24 @@ void health_init(struct health *health, const struct health_conf *conf)
 		health->state = assumed_up ? STATE_UP : STATE_DOWN;
 }
 
+/* Alive keeps the failures that it had in a row, dead the successes. */
+static uint16_t rescale(
+	uint16_t level, uint16_t rise, uint16_t fall, uint16_t new_rise, uint16_t new_fall)
+{
+	if (level < rise)
+		return min_of(level, (uint16_t)(new_rise - 1));
+	return (uint16_t)(full(new_rise, new_fall) -
+			  min_of(full(rise, fall) - level, new_fall - 1));
+}
+
+void health_rescale(
+	struct health *health, const struct health_conf *from, const struct health_conf *to)
+{
+	health->level = rescale(health->level, from->rise, from->fall, to->rise, to->fall);
+	health->degraded_level = rescale(health->degraded_level, from->degraded_rise,
+		from->degraded_fall, to->degraded_rise, to->degraded_fall);
+}
+
 static bool is_good(enum verdict verdict)
 {
 	return verdict == VERDICT_UP || verdict == VERDICT_DEGRADED;

@@ -27,6 +27,10 @@ enum {
 
 static const usec_t stall_limit = 100 * USEC_PER_MSEC;
 
+/* Waking this much later than asked, or than the machine's own clock, is a pause of the process:
+ * stopped, starved or suspended. */
+static const usec_t pause_limit = USEC_PER_SEC;
+
 struct signal_watch {
 	struct event *event;
 	struct loop *loop;
@@ -40,7 +44,8 @@ struct loop {
 	struct timers timers;
 	struct event *timer_event;
 	int timer_fd;
-	usec_t armed_at; /* what timer_fd is set to, USEC_NEVER = disarmed */
+	usec_t armed_at;  /* what timer_fd is set to, USEC_NEVER = disarmed */
+	usec_t suspended; /* boot time ahead of monotonic time */
 	struct signal_watch *signals;
 	struct loop_stats stats;
 	void (*on_stall)(void *arg, usec_t turn);
@@ -63,11 +68,25 @@ static void read_clocks(struct loop *loop)
 	loop->timers.real = clock_realtime();
 }
 
+/* The monotonic clock stands still while the machine is suspended, the boot clock does not. */
+static void note_pause(struct loop *loop)
+{
+	usec_t now = loop->timers.now;
+	usec_t suspended = clock_boottime() - now;
+
+	if ((loop->armed_at != USEC_NEVER && now > loop->armed_at + pause_limit) ||
+		suspended > loop->suspended + pause_limit)
+		loop->timers.paused_until = now;
+	loop->suspended = suspended;
+}
+
 void loop_wake(struct loop *loop)
 {
 	read_clocks(loop);
-	if (loop->turn_began == 0)
-		loop->turn_began = loop->timers.now;
+	if (loop->turn_began != 0)
+		return;
+	loop->turn_began = loop->timers.now;
+	note_pause(loop);
 }
 
 static void on_timer_fd(evutil_socket_t fd, short events, void *arg)
@@ -76,9 +95,9 @@ static void on_timer_fd(evutil_socket_t fd, short events, void *arg)
 	uint64_t expirations;
 
 	(void)events;
+	loop_wake(loop);
 	(void)!read(fd, &expirations, sizeof expirations); /* only to make it unreadable */
 	loop->armed_at = USEC_NEVER;
-	loop_wake(loop);
 }
 
 static void on_fd(evutil_socket_t fd, short events, void *arg)
@@ -135,6 +154,7 @@ int loop_new(struct loop **ret_loop)
 		return -ENOMEM;
 	timers_init(&loop->timers);
 	read_clocks(loop);
+	loop->suspended = clock_boottime() - loop->timers.now;
 	loop->armed_at = USEC_NEVER;
 	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (loop->timer_fd < 0) {

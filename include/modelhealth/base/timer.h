@@ -29,6 +29,9 @@ struct task {
 struct timers {
 	usec_t now;  /* monotonic time of this turn */
 	usec_t real; /* wall time of this turn, for display only */
+	/* When the last long pause of this process ended (suspended, stopped, starved); 0 = none.
+	 * What was under way then has been timed by a clock that stood still. */
+	usec_t paused_until;
 	struct timer **heap;
 	size_t n, cap;
 	uint64_t sequence;

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a check, in the order in which it happens:
+ *
+ *   slot timer -> in line -> start -> (the kind works) -> done -> settle
+ *                    ^                                             |
+ *                    +------------- backoff <----- transient? -----+
+ *
+ * A kind's done() only queues the settling, so the engine never runs inside a callback of a
+ * library and may free, start or cancel whatever it wants.
+ */
+#include "private.h"
+
+#include "modelhealth/base/log.h"
+#include "modelhealth/base/messages.h"
+#include "modelhealth/core/verdict.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A kind that is still not done this long after its own deadline never will be. */
+static const usec_t net_slack = USEC_PER_SEC;
+
+/* The longest wait a server may ask of us. */
+static const usec_t max_retry_after = 3600 * USEC_PER_SEC;
+
+static const usec_t ask_interval = USEC_PER_SEC;
+
+int engine_new(const struct engine_setup *setup, struct engine **ret_engine)
+{
+	struct engine *engine = calloc(1, sizeof *engine);
+
+	if (!engine)
+		return -ENOMEM;
+	engine->setup = *setup;
+	engine->timers = setup->timers;
+	engine->self.started_at = setup->timers->real;
+	engine->self.reload_ok = true;
+	rand_seed(&engine->rand, setup->seed);
+	TAILQ_INIT(&engine->ready);
+	*ret_engine = engine;
+	return 0;
+}
+
+void engine_stop(struct engine *engine)
+{
+	engine->stopped = true;
+	for (size_t i = 0; i < engine->n_endpoints; i++) {
+		struct endpoint *endpoint = engine->endpoints[i];
+
+		for (size_t j = 0; j < endpoint->n_checks; j++) {
+			engine_abandon(engine, endpoint->checks[j]);
+			timer_cancel(engine->timers, &endpoint->checks[j]->slot);
+			endpoint->checks[j]->view.next_at = 0;
+		}
+	}
+}
+
+/* ---- one attempt ---- */
+
+void engine_start_attempt(struct engine *engine, struct check *check)
+{
+	const struct check_spec *spec = check->view.spec;
+
+	check->phase = CHECK_RUNNING;
+	check->tries++;
+	check->view.in_flight = true;
+	check->view.attempts = (uint16_t)check->tries;
+	check->view.started_total++;
+	check->running_config = config_ref(engine->config);
+	check->probe.spec = spec;
+	check->probe.t0 = engine->timers->now;
+	check->probe.result =
+		(struct result){ .reason = REASON_INTERNAL, .verdict = VERDICT_UNKNOWN };
+	must(timer_set(engine->timers, &check->attempt,
+		     check->probe.t0 + spec->timeout.total + net_slack) == 0);
+	spec->kind->start(&check->probe);
+}
+
+void engine_on_probe_done(struct probe *probe)
+{
+	struct check *check = container_of(probe, struct check, probe);
+
+	must(check->magic == CHECK_MAGIC);
+	must(check->phase == CHECK_RUNNING);
+	check->phase = CHECK_DONE;
+	task_defer(check_engine(check)->timers, &check->settle);
+}
+
+/* Common end of an attempt, with or without a result: it gives its slot back. */
+static void end_attempt(struct engine *engine, struct check *check)
+{
+	timer_cancel(engine->timers, &check->attempt);
+	check->running_config = config_unref(check->running_config);
+	check->probe.spec = check->view.spec;
+	check->phase = CHECK_IDLE;
+	schedule_release(engine, check);
+}
+
+static void end_run(struct check *check)
+{
+	check->tries = 0;
+	check->waited = 0;
+	check->view.in_flight = false;
+}
+
+void engine_abandon(struct engine *engine, struct check *check)
+{
+	switch (check->phase) {
+	case CHECK_IDLE:
+		break;
+	case CHECK_QUEUED:
+		schedule_dequeue(engine, check);
+		break;
+	case CHECK_RUNNING:
+		check->probe.spec->kind->cancel(&check->probe);
+		end_attempt(engine, check);
+		break;
+	case CHECK_DONE:
+		task_cancel(engine->timers, &check->settle);
+		end_attempt(engine, check);
+		break;
+	case CHECK_BACKOFF:
+		timer_cancel(engine->timers, &check->attempt);
+		check->phase = CHECK_IDLE;
+		break;
+	}
+	end_run(check);
+}
+
+/* The net under a kind that broke its promise to end: our bug, said loudly, not the target's. */
+static void settle_lost(struct engine *engine, struct check *check)
+{
+	const struct check_spec *spec = check->probe.spec;
+
+	engine->self.checks_lost_total++;
+	log_printf(LOG_LEVEL_ERR, MSG_CHECK_LOST,
+		"bug: check %s of %s did not end by its own deadline; cancelled and counted as "
+		"unknown",
+		spec->name, spec->endpoint->name);
+	spec->kind->cancel(&check->probe);
+	result_set(&check->probe.result, REASON_INTERNAL, "check did not end by its deadline");
+	engine_on_probe_done(&check->probe);
+}
+
+void engine_on_attempt_timer(struct timer *timer)
+{
+	struct check *check = container_of(timer, struct check, attempt);
+	struct engine *engine = check_engine(check);
+
+	must(check->magic == CHECK_MAGIC);
+	if (check->phase == CHECK_RUNNING) {
+		settle_lost(engine, check);
+		return;
+	}
+	must(check->phase == CHECK_BACKOFF);
+	check->phase = CHECK_IDLE;
+	schedule_enqueue(engine, check);
+}
+
+/* ---- settling ---- */
+
+/* Exponential with full jitter and a cap. */
+static usec_t backoff(struct engine *engine, const struct retry *retry, unsigned tries)
+{
+	unsigned doublings = min_of(tries - 1, 20u);
+	usec_t ceiling = min_of(retry->backoff << doublings, retry->max_backoff);
+
+	return rand_below(&engine->rand, ceiling + 1);
+}
+
+/* Another try, if the reason deserves one and it still belongs to this slot. */
+static bool retry(struct engine *engine, struct check *check, const struct result *result)
+{
+	const struct retry *conf = &check->view.spec->retry;
+	usec_t at;
+
+	if (!reason_desc(result->reason)->transient || check->tries > conf->attempts)
+		return false;
+	at = engine->timers->now + backoff(engine, conf, check->tries);
+	if (at >= check->slot_at)
+		return false;
+	check->phase = CHECK_BACKOFF;
+	check->view.retries_total++;
+	must(timer_set(engine->timers, &check->attempt, at) == 0);
+	return true;
+}
+
+/* A deadline that passed while this process stood still says nothing about the target. */
+static void excuse_pause(
+	const struct engine *engine, const struct check *check, struct result *result)
+{
+	if (check->probe.t0 < engine->timers->paused_until && result->verdict == VERDICT_DOWN)
+		result_set(result, REASON_CANCELLED, "modelhealthd itself was paused (%s)",
+			reason_token(result->reason));
+}
+
+/* A good answer can still be one too many slow ones. The result itself counts in its window. */
+static void judge_window(struct check *check, struct result *result)
+{
+	const struct latency_limit *limit = &check->view.spec->window_latency;
+	enum verdict verdict;
+	usec_t latency;
+
+	if (result->verdict != VERDICT_UP || limit->percentile == 0)
+		return;
+	if (!window_percentile(&check->view.window, limit->percentile, limit->last, &latency))
+		return;
+	if (limit->down != 0 && latency > limit->down)
+		verdict = VERDICT_DOWN;
+	else if (limit->degraded != 0 && latency > limit->degraded)
+		verdict = VERDICT_DEGRADED;
+	else
+		return;
+	result_set(result, REASON_SLOW, "p%u of the last results is %.3f s", limit->percentile,
+		(double)latency / USEC_PER_SEC);
+	result->verdict = verdict;
+}
+
+static void record(struct check *check, const struct result *result)
+{
+	struct check_view *view = &check->view;
+
+	view->last = *result;
+	view->has_last = true;
+	view->results_total[result->reason]++;
+	if (result_has_timing(result, TIMING_TOTAL))
+		histogram_add(&view->total, result->timing[TIMING_TOTAL]);
+	if (result_has_timing(result, TIMING_FIRST_BYTE))
+		histogram_add(&view->first_byte, result->timing[TIMING_FIRST_BYTE]);
+}
+
+static void tell_flapping(const struct check *check, unsigned events)
+{
+	const char *endpoint = check->view.spec->endpoint->name;
+
+	if (events & HEALTH_FLAPPING_STARTED)
+		log_printf(LOG_LEVEL_NOTICE, MSG_FLAPPING_STARTED,
+			"endpoint %s: check %s keeps changing its answer (flapping); its alerts are "
+			"held until it settles",
+			endpoint, check->view.spec->name);
+	if (events & HEALTH_FLAPPING_STOPPED)
+		log_printf(LOG_LEVEL_NOTICE, MSG_FLAPPING_STOPPED,
+			"endpoint %s: check %s has settled; no longer flapping", endpoint,
+			check->view.spec->name);
+}
+
+static void note_first_result(struct engine *engine, const struct check *check)
+{
+	if (check->view.has_last || engine->rounds_open == 0)
+		return;
+	if (--engine->rounds_open == 0)
+		engine->self.first_round_done = true;
+}
+
+static void complete(struct engine *engine, struct check *check, struct result *result)
+{
+	unsigned events = HEALTH_STEADY;
+	usec_t now = engine->timers->real;
+
+	result->at = now;
+	result->attempts = (uint16_t)check->tries;
+	result_set_timing(result, TIMING_QUEUE, check->waited);
+	if (!result_has_timing(result, TIMING_TOTAL))
+		result_set_timing(result, TIMING_TOTAL, engine->timers->now - check->probe.t0);
+	note_first_result(engine, check);
+	if (guard_note(engine, check, result)) {
+		/* Frozen: shown as our own fault, moves nothing. */
+		result->reason = REASON_LOCAL_NETWORK;
+		result->verdict = reason_verdict(result->reason);
+		window_push(&check->view.window, result);
+	} else {
+		window_push(&check->view.window, result);
+		judge_window(check, result);
+		events = health_step(&check->view.health, &check->view.spec->health, result, now);
+	}
+	record(check, result);
+	engine->self.checks_total++;
+	engine->self.last_check_at = now;
+	engine->snapshot.version++;
+	tell_flapping(check, events);
+	engine_judge(engine, check->endpoint, check);
+}
+
+void engine_on_settle(struct task *task)
+{
+	struct check *check = container_of(task, struct check, settle);
+	struct engine *engine = check_engine(check);
+	struct result result = check->probe.result;
+
+	must(check->magic == CHECK_MAGIC);
+	must(check->phase == CHECK_DONE);
+	end_attempt(engine, check);
+	excuse_pause(engine, check, &result);
+	if (!retry(engine, check, &result)) {
+		complete(engine, check, &result);
+		end_run(check);
+		schedule_next(engine, check);
+		if (result.retry_after > 0)
+			schedule_not_before(engine, check,
+				engine->timers->now + min_of(result.retry_after, max_retry_after));
+		if (engine->setup.on_result)
+			engine->setup.on_result(
+				engine->setup.ctx, &check->endpoint->view, &check->view);
+	}
+	schedule_pump(engine);
+}
+
+/* ---- the endpoint ---- */
+
+static void tell_transition(const struct engine *engine, const struct transition *transition)
+{
+	const struct output *const *outputs = engine->setup.outputs;
+
+	for (; outputs && *outputs; outputs++)
+		if ((*outputs)->on_transition)
+			(*outputs)->on_transition(transition);
+}
+
+void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct check *check)
+{
+	struct endpoint_view *view = &endpoint->view;
+	enum state from = view->state;
+	usec_t since = view->since;
+	struct transition transition;
+
+	verdict_decide(view);
+	if (view->state == from && since != 0)
+		return;
+	engine->snapshot.n_state[from]--;
+	engine->snapshot.n_state[view->state]++;
+	view->since = engine->timers->real;
+	if (view->state == from)
+		return; /* first evidence, and it says what was assumed */
+	transition = (struct transition){
+		.endpoint = view,
+		.from = from,
+		.to = view->state,
+		.why = check ? &check->view.last : NULL,
+		.check = check ? &check->view : NULL,
+		.at = view->since,
+		.lasted = since != 0 && view->since > since ? view->since - since : 0,
+		.first = since == 0,
+	};
+	tell_transition(engine, &transition);
+}
+
+/* ---- asked from outside ---- */
+
+static int compare_endpoint_name(const void *key, const void *element)
+{
+	const struct endpoint *const *endpoint = element;
+
+	return strcmp(key, (*endpoint)->view.spec->name);
+}
+
+int engine_check_now(struct engine *engine, const char *endpoint_name)
+{
+	struct endpoint **found = NULL;
+	struct endpoint *endpoint;
+	usec_t now = engine->timers->now;
+
+	if (engine->n_endpoints > 0)
+		found = bsearch(endpoint_name, engine->by_name, engine->n_endpoints,
+			sizeof engine->by_name[0], compare_endpoint_name);
+	if (!found)
+		return -ENOENT;
+	endpoint = *found;
+	if (endpoint->asked_at != 0 && now < endpoint->asked_at + ask_interval)
+		return -EBUSY;
+	endpoint->asked_at = now;
+	for (size_t i = 0; i < endpoint->n_checks; i++)
+		if (endpoint->checks[i]->phase == CHECK_IDLE)
+			schedule_enqueue(engine, endpoint->checks[i]);
+	return 0;
+}
+
+void engine_note_reload(struct engine *engine, const char *error)
+{
+	struct self_view *self = &engine->self;
+
+	self->reloads_total++;
+	self->reload_ok = !error;
+	self->reload_at = engine->timers->real;
+	self->reload_failures_total += error ? 1 : 0;
+	free(engine->reload_error);
+	engine->reload_error = error ? strdup(error) : NULL;
+	self->reload_error = engine->reload_error;
+	engine->snapshot.version++;
+}
+
+const struct snapshot *engine_snapshot(struct engine *engine)
+{
+	engine->snapshot.now = engine->timers->real;
+	return &engine->snapshot;
+}
+
+struct self_view *engine_self(struct engine *engine)
+{
+	return &engine->self;
+}
+
+const struct engine_diff *engine_last_diff(const struct engine *engine)
+{
+	return &engine->diff;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's own structs, shared by its files:
+ *   engine.c   life, settling results, transitions
+ *   schedule.c when checks start: slots, queues, limits
+ *   apply.c    from one configuration to the next
+ *   guard.c    is it them or is it us?
+ */
+#pragma once
+
+#include "modelhealth/core/bucket.h"
+#include "modelhealth/engine/engine.h"
+
+enum check_phase {
+	CHECK_IDLE,
+	CHECK_QUEUED,  /* due, waits for a slot or a token */
+	CHECK_RUNNING, /* an attempt is with its kind */
+	CHECK_DONE,    /* the attempt is over, its settling is deferred */
+	CHECK_BACKOFF, /* waits for the next attempt */
+};
+
+enum {
+	CHECK_MAGIC = 0x6d686368
+};
+
+struct check {
+	unsigned magic; /* CHECK_MAGIC while alive: catches stale pointers in callbacks */
+	struct check_view view;
+	struct probe probe;
+	struct endpoint *endpoint;
+	struct config *running_config; /* the configuration an attempt started under; referenced */
+	enum check_phase phase;
+	bool kept;      /* during a reload: it lives on */
+	bool is_urgent; /* in the urgent line of its host */
+	unsigned tries; /* attempts of this run so far */
+	usec_t anchor;  /* of the start grid, monotonic */
+	usec_t planned; /* the slot this run belongs to, or the next one while idle */
+	usec_t slot_at; /* planned time of the armed slot timer */
+	usec_t queued_at;
+	usec_t waited;        /* in line, over all attempts of this run */
+	struct timer slot;    /* always armed while monitoring: slots that pass are counted */
+	struct timer attempt; /* RUNNING: the net under the kind's own deadline; BACKOFF: retry */
+	struct task settle;
+	TAILQ_ENTRY(check) queue_link;
+};
+
+TAILQ_HEAD(check_queue, check);
+
+/* The unit of per-host limits. Lives as long as an endpoint of the live configuration uses it. */
+struct host {
+	const char *name; /* of the live configuration */
+	bool kept;        /* during a reload: it lives on */
+	unsigned running;
+	struct bucket bucket;
+	struct check_queue urgent, normal; /* urgent: never checked, or coming back */
+	struct timer token;                /* when a rate limit lets the next one start */
+	struct engine *engine;
+	TAILQ_ENTRY(host) ready_link;
+	bool is_ready; /* on engine->ready */
+	/* guard */
+	bool counts;      /* speaks for our network: not loopback, or a witness */
+	bool unreachable; /* its last result was a failure of the network */
+};
+
+TAILQ_HEAD(host_queue, host);
+
+/* The unit of per-key limits. */
+struct key {
+	uint64_t hash;
+	struct bucket bucket;
+};
+
+struct endpoint {
+	struct endpoint_view view;
+	struct check **checks;
+	struct check_view **check_views; /* what view.checks points to */
+	size_t n_checks;
+	struct host *host;
+	struct key *key; /* NULL = no key */
+	struct bucket bucket;
+	usec_t asked_at; /* last on-demand check, monotonic */
+};
+
+struct engine {
+	struct engine_setup setup;
+	struct timers *timers;
+	struct rand rand;
+	struct config *config;
+	struct endpoint **endpoints; /* in config order */
+	struct endpoint **by_name;   /* sorted */
+	struct endpoint_view **endpoint_views;
+	size_t n_endpoints;
+	struct host **hosts; /* sorted by name */
+	size_t n_hosts;
+	struct key *keys; /* sorted by hash */
+	size_t n_keys;
+	struct host_queue ready; /* hosts with checks that may start now, served round robin */
+	bool pumping;
+	bool stopped;
+	size_t rounds_open; /* checks without a first result */
+	struct snapshot snapshot;
+	struct self_view self;
+	struct engine_diff diff;
+	size_t n_counting, n_unreachable; /* hosts, for the guard */
+	char *reload_error;
+};
+
+/* ---- schedule.c ---- */
+
+/* Sets a fresh check's grid and arms its first slot. */
+void schedule_first(struct engine *engine, struct check *check);
+
+/* Plans the slot after the current one by what the check's state asks for. */
+void schedule_next(struct engine *engine, struct check *check);
+
+/* Keeps the last planned start but moves to a changed interval. */
+void schedule_changed(struct engine *engine, struct check *check);
+
+/* Not before `at`, for servers that ask for patience. */
+void schedule_not_before(struct engine *engine, struct check *check, usec_t at);
+
+/* Puts an idle check in line and starts what may start. */
+void schedule_enqueue(struct engine *engine, struct check *check);
+
+/* Takes a queued check out of line, or gives its slot back. */
+void schedule_dequeue(struct engine *engine, struct check *check);
+void schedule_release(struct engine *engine, struct check *check);
+
+/* Starts waiting checks as far as limits allow. */
+void schedule_pump(struct engine *engine);
+
+void schedule_on_slot(struct timer *timer);
+void schedule_on_token(struct timer *timer);
+
+/* ---- engine.c ---- */
+
+/* Hands a check to its kind; it holds a slot. */
+void engine_start_attempt(struct engine *engine, struct check *check);
+
+/* Ends whatever the check is doing, without a result. */
+void engine_abandon(struct engine *engine, struct check *check);
+
+void engine_on_attempt_timer(struct timer *timer);
+void engine_on_settle(struct task *task);
+void engine_on_probe_done(struct probe *probe);
+
+/* Works out the endpoint's state and tells the outputs when it changed. */
+void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct check *check);
+
+/* ---- guard.c ---- */
+
+/* Whether an endpoint's host can speak for our own network. */
+void guard_classify(struct engine *engine);
+
+/* Notes a result; true when it must not move any state because our own network is gone. */
+bool guard_note(struct engine *engine, struct check *check, const struct result *result);
+
+static inline struct engine *check_engine(const struct check *check)
+{
+	return check->endpoint->host->engine;
+}
