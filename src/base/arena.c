@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "modelhealth/base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Large enough that a configuration of thousands of endpoints takes a few hundred blocks. */
+enum {
+	BLOCK_SIZE = 64 * 1024
+};
+
+struct arena_block {
+	struct arena_block *next;
+	size_t used, size;
+	alignas(max_align_t) char data[];
+};
+
+static struct arena_block *add_block(struct arena *arena, size_t size)
+{
+	struct arena_block *block = calloc(1, sizeof *block + size);
+
+	if (!block)
+		return NULL;
+	block->size = size;
+	/* A block of its own for something large goes behind the one that still has room. */
+	if (arena->blocks && size > BLOCK_SIZE) {
+		block->next = arena->blocks->next;
+		arena->blocks->next = block;
+	} else {
+		block->next = arena->blocks;
+		arena->blocks = block;
+	}
+	return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_block *block = arena->blocks;
+	void *memory;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size = (max_of(size, (size_t)1) + align - 1) / align * align;
+	if (!block || block->size - block->used < size)
+		block = add_block(arena, max_of(size, (size_t)BLOCK_SIZE));
+	if (!block)
+		return NULL;
+	memory = block->data + block->used;
+	block->used += size;
+	arena->used_bytes += size;
+	return memory;
+}
+
+void *arena_calloc(struct arena *arena, size_t count, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(count, size, &bytes) ? NULL : arena_alloc(arena, bytes);
+}
+
+char *arena_strndup(struct arena *arena, const char *text, size_t len)
+{
+	char *copy = len < SIZE_MAX ? arena_alloc(arena, len + 1) : NULL;
+
+	return copy ? memcpy(copy, text, len) : NULL; /* arena memory is zeroed: terminated */
+}
+
+char *arena_strdup(struct arena *arena, const char *text)
+{
+	return arena_strndup(arena, text, strlen(text));
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	text = len < 0 ? NULL : arena_alloc(arena, (size_t)len + 1);
+	if (!text)
+		return NULL;
+	va_start(args, format);
+	(void)vsnprintf(text, (size_t)len + 1, format, args); /* its length is known */
+	va_end(args);
+	return text;
+}
+
+void arena_wipe(struct arena *arena)
+{
+	for (struct arena_block *block = arena->blocks; block; block = block->next)
+		explicit_bzero(block->data, block->used);
+}
+
+void arena_fini(struct arena *arena)
+{
+	struct arena_block *next;
+
+	for (struct arena_block *block = arena->blocks; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	*arena = (struct arena)ARENA_INIT;
+}
