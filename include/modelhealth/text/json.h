@@ -10,7 +10,7 @@
 
 struct json; /* a value; borrowed from its document unless json_parse returned it */
 
-enum json_type {
+enum json_kind {
 	JSON_NULL,
 	JSON_BOOL,
 	JSON_NUMBER,
@@ -31,7 +31,7 @@ int json_parse(const char *text, size_t len, struct json **ret_json);
 void json_free(struct json *json);
 void json_freep(struct json **json);
 
-enum json_type json_type(const struct json *json);
+enum json_kind json_kind(const struct json *json);
 
 /* Calls visit for each value the pointer names, until visit returns false. Returns how many were
  * visited. The empty pointer names the document itself. */
@@ -44,7 +44,7 @@ const struct json *json_at(const struct json *json, const char *pointer);
 /* NULL / false when the value has another type. String length in ret_len (may hold NUL). */
 const char *json_string(const struct json *json, size_t *ret_len);
 bool json_number(const struct json *json, double *ret_number);
-bool json_bool(const struct json *json, bool *ret_bool);
+bool json_boolean(const struct json *json, bool *ret_bool);
 size_t json_length(const struct json *json); /* elements or members; 0 for scalars */
 
 /* Compact text of a value, for messages; sanitise before showing. Borrowed until json_free. */

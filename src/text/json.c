@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json-c does the parsing. What it accepts beyond RFC 8259 even in its strict mode is refused by a
+ * scan before it (NaN, Infinity, single quotes, comments, control characters).
+ */
+#include "modelhealth/text/json.h"
+
+#include "modelhealth/text/sanitise.h"
+
+#include <json-c/json.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A pointer in a configuration is short; a path deeper than the document can be is useless. */
+enum {
+	SEGMENT_SIZE = 256
+};
+
+/* json-c's value for `null` is a NULL pointer; ours is this one, so that NULL can mean absent. */
+struct json {
+	char unused;
+};
+
+static struct json null_value;
+
+/* Any other struct json is a json_object under another name, so that only this file knows json-c.
+ * json-c has no const in its interface, although reading changes nothing that we could see. */
+static struct json_object *object_of(const struct json *json)
+{
+	return json == &null_value ? NULL : (struct json_object *)(uintptr_t)json;
+}
+
+static struct json *json_of(struct json_object *object)
+{
+	return object ? (struct json *)object : &null_value;
+}
+
+/* A bare word outside strings that RFC 8259 has; returns its length, 0 if it is none. */
+static size_t word_length(const char *text, size_t len)
+{
+	static const char *const words[] = { "true", "false", "null" };
+
+	for (size_t i = 0; i < array_size(words); i++)
+		if (len >= strlen(words[i]) && memcmp(text, words[i], strlen(words[i])) == 0)
+			return strlen(words[i]);
+	return 0;
+}
+
+/* A number by the grammar of RFC 8259; returns its length, 0 if it is none. */
+static size_t number_length(const char *text, size_t len)
+{
+	size_t i = 0, from;
+
+#define SKIP_DIGITS()                                                    \
+	for (from = i; i < len && text[i] >= '0' && text[i] <= '9'; i++) \
+		;                                                        \
+	if (i == from)                                                   \
+	return 0
+	if (i < len && text[i] == '-')
+		i++;
+	if (i < len && text[i] == '0')
+		i++;
+	else {
+		SKIP_DIGITS();
+	}
+	if (i < len && text[i] == '.') {
+		i++;
+		SKIP_DIGITS();
+	}
+	if (i < len && (text[i] == 'e' || text[i] == 'E')) {
+		i++;
+		if (i < len && (text[i] == '+' || text[i] == '-'))
+			i++;
+		SKIP_DIGITS();
+	}
+#undef SKIP_DIGITS
+	return i;
+}
+
+/* Length of the string literal at text with its quotes, 0 if it does not end or holds a control
+ * character. Escapes are left to json-c. */
+static size_t string_length(const char *text, size_t len)
+{
+	for (size_t i = 1; i < len; i++) {
+		if ((unsigned char)text[i] < 0x20)
+			return 0;
+		if (text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Length of the token at text, 0 if no JSON token starts there. */
+static size_t token_length(const char *text, size_t len)
+{
+	if (strchr("[]{}:, \t\r\n", text[0]) && text[0] != '\0')
+		return 1;
+	if (text[0] == '"')
+		return string_length(text, len);
+	if (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'))
+		return number_length(text, len);
+	return word_length(text, len);
+}
+
+/* 0, -EINVAL or -E2BIG: every token is one of RFC 8259's, and the nesting is within bounds. */
+static int scan(const char *text, size_t len)
+{
+	int depth = 0;
+
+	for (size_t i = 0, n; i < len; i += n) {
+		n = token_length(text + i, len - i);
+		if (n == 0)
+			return -EINVAL;
+		if (text[i] == '[' || text[i] == '{')
+			depth++;
+		else if (text[i] == ']' || text[i] == '}')
+			depth--;
+		if (depth > JSON_MAX_DEPTH)
+			return -E2BIG;
+	}
+	return 0;
+}
+
+static bool is_blank(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!memchr(" \t\r\n", text[i], 4))
+			return false;
+	return true;
+}
+
+int json_parse(const char *text, size_t len, struct json **ret_json)
+{
+	static const char bom[] = "\xef\xbb\xbf";
+	struct json_tokener *tokener;
+	struct json_object *object;
+	enum json_tokener_error error;
+	size_t end;
+	int r;
+
+	if (len >= 3 && memcmp(text, bom, 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
+	if (len > INT_MAX - 1 || is_blank(text, len) || !utf8_is_valid(text, len))
+		return -EINVAL;
+	r = scan(text, len);
+	if (r < 0)
+		return r;
+	tokener = json_tokener_new_ex(JSON_MAX_DEPTH + 1);
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	object = json_tokener_parse_ex(tokener, text, (int)len);
+	end = json_tokener_get_parse_end(tokener);
+	if (json_tokener_get_error(tokener) == json_tokener_continue) {
+		/* A bare word or number at the end might go on: a blank says that it does not. */
+		object = json_tokener_parse_ex(tokener, " ", 1);
+		end = len;
+	}
+	error = json_tokener_get_error(tokener);
+	json_tokener_free(tokener);
+	if (error != json_tokener_success || !is_blank(text + end, len - end)) {
+		json_object_put(object);
+		return error == json_tokener_error_depth ? -E2BIG : -EINVAL;
+	}
+	*ret_json = json_of(object);
+	return 0;
+}
+
+void json_free(struct json *json)
+{
+	if (json)
+		(void)json_object_put(object_of(json)); /* 0 or 1: whether it was the last */
+}
+
+void json_freep(struct json **json)
+{
+	json_free(*json);
+	*json = NULL;
+}
+
+enum json_kind json_kind(const struct json *json)
+{
+	switch (json_object_get_type(object_of(json))) {
+	case json_type_boolean:
+		return JSON_BOOL;
+	case json_type_double:
+	case json_type_int:
+		return JSON_NUMBER;
+	case json_type_string:
+		return JSON_STRING;
+	case json_type_array:
+		return JSON_ARRAY;
+	case json_type_object:
+		return JSON_OBJECT;
+	case json_type_null:
+		break;
+	}
+	return JSON_NULL;
+}
+
+const char *json_string(const struct json *json, size_t *ret_len)
+{
+	struct json_object *object = object_of(json);
+
+	if (json_kind(json) != JSON_STRING)
+		return NULL;
+	*ret_len = (size_t)json_object_get_string_len(object);
+	return json_object_get_string(object);
+}
+
+bool json_number(const struct json *json, double *ret_number)
+{
+	if (json_kind(json) != JSON_NUMBER)
+		return false;
+	*ret_number = json_object_get_double(object_of(json));
+	return true;
+}
+
+bool json_boolean(const struct json *json, bool *ret_bool)
+{
+	if (json_kind(json) != JSON_BOOL)
+		return false;
+	*ret_bool = json_object_get_boolean(object_of(json)) != 0;
+	return true;
+}
+
+size_t json_length(const struct json *json)
+{
+	if (json_kind(json) == JSON_ARRAY)
+		return json_object_array_length(object_of(json));
+	if (json_kind(json) == JSON_OBJECT)
+		return (size_t)json_object_object_length(object_of(json));
+	return 0;
+}
+
+const char *json_text(const struct json *json)
+{
+	return json == &null_value
+		       ? "null"
+		       : json_object_to_json_string_ext(object_of(json), JSON_C_TO_STRING_PLAIN);
+}
+
+/* ---- pointers ---- */
+
+bool json_pointer_is_valid(const char *pointer)
+{
+	if (pointer[0] != '\0' && pointer[0] != '/')
+		return false;
+	for (; *pointer; pointer++)
+		if (*pointer == '~' && pointer[1] != '0' && pointer[1] != '1')
+			return false;
+	return true;
+}
+
+/* Reads the segment behind the slash at pointer, unescaped; returns what follows it, NULL when it
+ * is too long to name anything. */
+static const char *take_segment(const char *pointer, char segment[static SEGMENT_SIZE])
+{
+	size_t len = 0;
+
+	for (pointer++; *pointer != '\0' && *pointer != '/'; pointer++) {
+		if (len + 1 >= SEGMENT_SIZE)
+			return NULL;
+		segment[len] = *pointer;
+		if (*pointer == '~')
+			segment[len] = *++pointer == '1' ? '/' : '~';
+		len++;
+	}
+	segment[len] = '\0';
+	return pointer;
+}
+
+/* RFC 6901: an array index is 0 or digits without a leading zero. */
+static bool array_index(const char *segment, size_t *ret_index)
+{
+	char *end;
+	unsigned long index;
+
+	if (segment[0] < '0' || segment[0] > '9' || (segment[0] == '0' && segment[1] != '\0'))
+		return false;
+	errno = 0;
+	index = strtoul(segment, &end, 10);
+	*ret_index = index;
+	return errno == 0 && *end == '\0';
+}
+
+static struct json *child_of(struct json_object *parent, const char *segment)
+{
+	struct json_object *child = NULL;
+	size_t index;
+
+	if (json_object_is_type(parent, json_type_object))
+		return json_object_object_get_ex(parent, segment, &child) ? json_of(child) : NULL;
+	if (json_object_is_type(parent, json_type_array) && array_index(segment, &index) &&
+		index < json_object_array_length(parent))
+		return json_of(json_object_array_get_idx(parent, index));
+	return NULL;
+}
+
+struct search {
+	bool (*visit)(void *ctx, const struct json *value);
+	void *ctx;
+	size_t visited;
+	bool stopped;
+};
+
+/* As deep as the document at most, which has JSON_MAX_DEPTH levels. */
+static void find(struct search *search, struct json *at, const char *pointer)
+{
+	char segment[SEGMENT_SIZE];
+	struct json_object *object = object_of(at);
+	struct json *child;
+
+	if (*pointer == '\0') {
+		search->visited++;
+		search->stopped = !search->visit(search->ctx, at);
+		return;
+	}
+	pointer = take_segment(pointer, segment);
+	if (!pointer)
+		return;
+	if (strcmp(segment, "*") != 0) {
+		child = child_of(object, segment);
+		if (child)
+			find(search, child, pointer);
+		return;
+	}
+	if (json_object_is_type(object, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(object) && !search->stopped; i++)
+			find(search, json_of(json_object_array_get_idx(object, i)), pointer);
+	} else if (json_object_is_type(object, json_type_object)) {
+		json_object_object_foreach(object, key, value)
+		{
+			(void)key; /* the macro declares both */
+			if (search->stopped)
+				break;
+			find(search, json_of(value), pointer);
+		}
+	}
+}
+
+size_t json_find(const struct json *json, const char *pointer,
+	bool (*visit)(void *ctx, const struct json *value), void *ctx)
+{
+	struct search search = { .visit = visit, .ctx = ctx };
+
+	if (json_pointer_is_valid(pointer))
+		find(&search, json_of(object_of(json)), pointer);
+	return search.visited;
+}
+
+static bool keep_first(void *ctx, const struct json *value)
+{
+	*(const struct json **)ctx = value;
+	return false;
+}
+
+const struct json *json_at(const struct json *json, const char *pointer)
+{
+	const struct json *found = NULL;
+
+	(void)json_find(json, pointer, keep_first, &found); /* found stays NULL without a match */
+	return found;
+}
