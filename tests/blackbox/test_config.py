@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: MIT
+"""Hostile and broken configuration (Y1-Y8)."""
+
+import os
+import re
+import resource
+import time
+
+import pytest
+
+from harness import (PATIENCE, assert_no_sanitizer, http_endpoint, run_daemon, wait_until)
+
+GOOD = """\
+status: {{ listen: [ "unix:{directory}/s" ] }}
+endpoints:
+  - name: chat-a
+    type: http
+    url: http://127.0.0.1:9/
+"""
+
+MARKER = "m4rk3r-0f-4-s3cr3t"
+
+# An error line: file, line, column, what.
+ERROR = re.compile(r"^(\S+):(\d+):(\d+): (.+)$")
+
+
+class Directory:
+    """A private directory with configuration files."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def write(self, name, content, mode=0o600):
+        path = os.path.join(self.path, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content if isinstance(content, bytes)
+                       else content.encode("utf-8", "surrogateescape"))
+        os.chmod(path, mode)
+        return path
+
+    def check(self, content=None, **options):
+        """Runs --check; returns (exit code, all text, error lines as tuples)."""
+        if content is not None:
+            self.write("main.yaml", content)
+        done = run_daemon("--check", "--config", os.path.join(self.path, "main.yaml"), **options)
+        text = done.stdout + done.stderr
+        assert_no_sanitizer(text)
+        errors = [match.groups() for match in map(ERROR.match, text.splitlines()) if match]
+        return done.returncode, text, errors
+
+
+@pytest.fixture
+def files(tmp_path):
+    tmp_path.chmod(0o700)
+    return Directory(tmp_path)
+
+
+def good(files):
+    return GOOD.format(directory=files.path)
+
+
+def endpoint(*lines):
+    """A file with one endpoint that has these further lines."""
+    return "".join(["endpoints:\n", "  - name: chat-a\n", "    type: http\n",
+                    "    url: http://127.0.0.1:9/\n", *(f"    {line}\n" for line in lines)])
+
+
+def assert_rejected(files, content, *needles, line=None, seconds=2.0):
+    started = time.monotonic()
+    code, text, errors = files.check(content)
+    took = time.monotonic() - started
+    assert code == 2, f"exit {code}: {text}"
+    assert errors, f"no file:line:column in {text!r}"
+    for name, _, _, _ in errors:
+        assert name.startswith(files.path)
+    for needle in needles:
+        assert re.search(needle, text), f"{needle!r} is not in {text!r}"
+    if line:
+        assert line in [int(error[1]) for error in errors], text
+    assert took <= seconds * PATIENCE
+    assert len(text) < 64 << 10
+    return text
+
+
+def test_good_file_passes(files):
+    code, text, _ = files.check(good(files))
+    assert code == 0, text
+
+
+# ---- Y1, Y2, Y3: bombs ----
+
+
+def billion_laughs():
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for number in range(1, 10):
+        before, name = chr(96 + number), chr(97 + number)
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    return "\n".join(lines) + "\n"
+
+
+DEEP = 100_000
+BOMBS = {
+    "billion_laughs": billion_laughs,
+    "anchor": lambda: "endpoints: &all []\nother: *all\n",
+    "many_anchors": lambda: "".join(f"a{n}: &a{n} 1\n" for n in range(100_000)),
+    "deep_flow_list": lambda: "endpoints: " + "[" * DEEP,
+    "deep_flow_map": lambda: "endpoints: " + "{a: " * DEEP,
+    "deep_block_list": lambda: "endpoints:\n" + "- " * DEEP + "x\n",
+    "deep_question": lambda: "? " * DEEP + "x\n",
+    "deep_indent": lambda: "".join(" " * n + "a:\n" for n in range(2000)),
+    "deep_closed": lambda: "endpoints: " + "[" * DEEP + "]" * DEEP,
+    "scalar_50_mb": lambda: "endpoints: " + "x" * (50 << 20),
+    "file_5_mb": lambda: "# comment\n" * (512 << 10),
+    "many_keys": lambda: "".join(f"k{n}: 1\n" for n in range(50_000)),
+    "many_errors": lambda: "endpoints:\n" + "  - {name: a, type: http, bad: 1}\n" * 5000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bomb_is_rejected_quickly(files, name):
+    assert_rejected(files, BOMBS[name](), seconds=1.0)
+
+
+def test_bomb_costs_little_memory(files):
+    """The whole process in 64 MiB of heap; sanitizers reserve too much to be measured this way."""
+    if os.environ.get("MODELHEALTH_TEST_PATIENCE", "1") != "1":
+        pytest.skip("a sanitizer reserves address space of its own")
+    files.write("main.yaml", BOMBS["billion_laughs"]())
+    limit = 64 << 20
+    done = run_daemon("--check", "--config", f"{files.path}/main.yaml", preexec_fn=lambda:
+                      resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    assert done.returncode == 2, done.stderr
+
+
+@pytest.mark.parametrize("make", [
+    lambda files: "/dev/zero", lambda files: "/dev/null", lambda files: files.path,
+    lambda files: f"{files.path}/missing.yaml",
+    lambda files: fifo(files)], ids=["zero", "null", "directory", "missing", "fifo"])
+def test_what_is_no_regular_file_is_rejected_without_waiting(files, make):
+    started = time.monotonic()
+    path = make(files)
+    done = run_daemon("--check", "--config", path)
+    assert done.returncode == 2, done.stderr
+    assert path in done.stderr + done.stdout
+    assert time.monotonic() - started <= 1 * PATIENCE
+
+
+def fifo(files):
+    path = f"{files.path}/fifo"
+    os.mkfifo(path)
+    return path
+
+
+# ---- Y4: what is not our language ----
+
+# name -> (text, line of the error or None, what the message must say)
+WRONG = {
+    "empty": ("", None, []),
+    "only_comment": ("# nothing\n", None, []),
+    "scalar_root": ("hello\n", 1, []),
+    "list_root": ("- a\n", 1, []),
+    "unknown_root_key": ("endpoint: []\n", 1, ["endpoint", r"did you mean.*endpoints"]),
+    "unknown_key": (endpoint("intervall: 5s"), 5, ["intervall", r"did you mean.*interval"]),
+    "unknown_nested": (endpoint("timeout: { conect: 1s }"), 5,
+                       [r"endpoints\[0\]\.timeout", r"did you mean.*connect"]),
+    "duplicate_key": (endpoint("interval: 5s", "interval: 6s"), 6, ["interval", "twice|duplicate"]),
+    "duplicate_root": ("endpoints: []\nendpoints: []\n", 2, ["endpoints"]),
+    "duplicate_endpoint": (endpoint() + endpoint()[len("endpoints:\n"):], 5, ["chat-a"]),
+    "wrong_type_map": (endpoint("timeout: 5s"), 5, ["timeout"]),
+    "wrong_type_list": (endpoint("headers: [ a ]"), 5, ["headers"]),
+    "wrong_type_scalar": (endpoint("interval: [ 5s ]"), 5, ["interval"]),
+    "wrong_type_bool": (endpoint("reuse: maybe"), 5, ["reuse"]),
+    "endpoints_map": ("endpoints: { a: b }\n", 1, ["endpoints"]),
+    "missing_url": ("endpoints:\n  - name: chat-a\n    type: http\n", 2, ["url"]),
+    "missing_name": ("endpoints:\n  - type: http\n    url: http://127.0.0.1/\n", 2, ["name"]),
+    "unknown_type": ("endpoints:\n  - name: a\n    type: htpp\n    url: http://127.0.0.1/\n", 3,
+                     ["htpp", r"did you mean.*http"]),
+    "raw_nul": (endpoint("group: a\0b"), None, []),
+    "escaped_nul": (endpoint('group: "a\\0b"'), 5, []),
+    "invalid_utf8": (endpoint("group: \udcff\udcfe"), None, []),
+    "latin1": (endpoint("group: caf\udce9"), None, []),
+    "utf16": ("\udcff\udcfee\0n\0d\0", None, []),
+    "tab_indent": ("endpoints:\n\t- name: a\n", 2, []),
+    "control_character": (endpoint('group: "a\\x07b"'), 5, []),
+    "tag": (endpoint("group: !!python/object:os.system x"), 5, []),
+    "local_tag": (endpoint("group: !secret x"), 5, []),
+    "two_documents": (endpoint() + "---\n" + endpoint(), None, []),
+    "merge_key": (endpoint("<<: { interval: 5s }"), 5, []),
+    "complex_key": ("? [ a, b ]\n: c\n", None, []),
+    "unclosed_quote": (endpoint('group: "abc'), None, []),
+    "unclosed_flow": (endpoint("timeout: { connect: 1s"), None, []),
+    "bad_indent": ("endpoints:\n  - name: a\n   type: http\n", None, []),
+    "name_with_slash": ("endpoints:\n  - { name: a/b, type: http, url: 'http://127.0.0.1/' }\n", 2,
+                        ["name"]),
+    "name_with_newline": ('endpoints:\n  - { name: "a\\nb", type: http, url: "http://h/" }\n', 2,
+                          ["name"]),
+    "name_empty": ("endpoints:\n  - { name: '', type: http, url: 'http://127.0.0.1/' }\n", 2,
+                   ["name"]),
+    "name_long": (f"endpoints:\n  - {{ name: {'a' * 5000}, type: http, url: 'http://h/' }}\n", 2,
+                  ["name"]),
+    "url_scheme": ("endpoints:\n  - { name: a, type: http, url: 'ftp://127.0.0.1/' }\n", 2,
+                   ["url"]),
+    "url_no_host": ("endpoints:\n  - { name: a, type: http, url: 'http:///x' }\n", 2, ["url"]),
+    "url_port": ("endpoints:\n  - { name: a, type: http, url: 'http://h:99999/' }\n", 2, ["url"]),
+    "url_crlf": ('endpoints:\n  - { name: a, type: http, url: "http://h/\\r\\nX: 1" }\n', 2,
+                 ["url"]),
+    "header_crlf": (endpoint('headers: { X-A: "a\\r\\nX-B: b" }'), 5, ["headers"]),
+    "header_name": (endpoint('headers: { "X A": b }'), 5, ["headers"]),
+    "method_space": (endpoint('method: "GET /"'), 5, ["method"]),
+    "bad_regex": (endpoint("expect: { body: { matches: '(' } }"), 5, ["matches"]),
+    "bad_pointer": (endpoint("expect: { json: { status: ok } }"), 5, ["json"]),
+    "bad_status": (endpoint("expect: { status: [ 999 ] }"), 5, ["status"]),
+    "bad_status_range": (endpoint("expect: { status: [ 299-200 ] }"), 5, ["status"]),
+    "bad_listen": ("status: { listen: [ nonsense ] }\n" + endpoint(), 1, ["listen"]),
+    "bad_deny": ("deny_addresses: [ 10.0.0.0/99 ]\n" + endpoint(), 1, ["deny_addresses"]),
+    "unknown_witness": ("witnesses: [ nobody ]\n" + endpoint(), 1, ["nobody"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_file_is_rejected_with_its_place(files, name):
+    text, line, needles = WRONG[name]
+    assert_rejected(files, text, *needles, line=line)
+
+
+def test_all_errors_of_a_file_are_shown_at_once(files):
+    text = assert_rejected(files, endpoint("interval: 5", "rise: many", "nonsense: 1",
+                                           "timeout: { total: never }"))
+    lines = {int(match.group(2)) for match in map(ERROR.match, text.splitlines()) if match}
+    assert {5, 6, 7, 8} <= lines
+
+
+def test_all_errors_of_all_files_are_shown_at_once(files):
+    files.write("endpoints.d/a.yaml", endpoint("interval: 5"))
+    files.write("endpoints.d/b.yaml", endpoint("nonsense: 1").replace("chat-a", "chat-b"))
+    text = assert_rejected(files, "include: [ endpoints.d/*.yaml ]\nbad: 1\n")
+    for place in ("main.yaml:2:", "a.yaml:5:", "b.yaml:5:"):
+        assert place in text
+
+
+# ---- Y5: numbers ----
+
+DURATIONS_BAD = ["0s", "-1s", "5", "1e400", "1e3s", "0x10s", "1_000s", "60", "1.5.5s", "s", "''",
+                 "1s1s1s1s", "99999999999999999999s", "nan", ".inf", "5 s m", "5S", "1m 30x",
+                 "no", "off", "~"]
+DURATIONS_GOOD = ["1s", "60s", "1500ms", "1m30s", "1h30m", "1d"]
+WHOLE_BAD = ["-1", "0", "1.5", "1e2", "0x10", "0b1", "1_000", "65536", "99999999999999999999",
+             "two", "''", "nan", ".inf", "+5", "~"]
+
+
+@pytest.mark.parametrize("text", DURATIONS_BAD)
+def test_bad_duration_is_rejected(files, text):
+    assert_rejected(files, endpoint(f"interval: {text}"), r"endpoints\[0\]\.interval", line=5)
+
+
+@pytest.mark.parametrize("text", DURATIONS_GOOD)
+def test_good_duration_is_taken(files, text):
+    code, output, _ = files.check(endpoint(f"interval: {text}", "timeout: { total: 900ms }"))
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("text", WHOLE_BAD)
+def test_bad_count_is_rejected(files, text):
+    assert_rejected(files, endpoint(f"rise: {text}"), r"endpoints\[0\]\.rise", line=5)
+
+
+@pytest.mark.parametrize("name", ["no", "off", "on", "yes", "null", "y", "n", "1e3", "0x10"])
+def test_a_name_is_a_name(files, name):
+    """The Norway problem: no scalar turns into something else behind the operator's back."""
+    code, output, _ = files.check(endpoint(f"group: {name}"))
+    assert code == 0, output
+
+
+def test_duration_without_unit_suggests_one(files):
+    assert_rejected(files, endpoint("interval: 5"), r"5s", r"duration")
+
+
+# ---- Y6: includes ----
+
+
+def include_main():
+    return "include: [ endpoints.d/*.yaml ]\n"
+
+
+def test_include_loop_is_rejected(files):
+    files.write("endpoints.d/a.yaml", "include: [ ../endpoints.d/*.yaml ]\n")
+    code, text, _ = files.check(include_main())
+    assert code == 2 and text
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602, 0o777])
+def test_file_that_others_may_write_is_rejected(files, mode):
+    files.write("endpoints.d/a.yaml", endpoint(), mode)
+    code, text, _ = files.check(include_main())
+    assert code == 2 and "a.yaml" in text
+
+
+def test_include_that_is_a_directory_is_rejected(files):
+    os.makedirs(f"{files.path}/endpoints.d/a.yaml")
+    code, text, _ = files.check(include_main())
+    assert code == 2 and "a.yaml" in text
+
+
+def test_include_that_is_a_fifo_does_not_hang(files):
+    os.makedirs(f"{files.path}/endpoints.d")
+    os.mkfifo(f"{files.path}/endpoints.d/a.yaml")
+    code, text, _ = files.check(include_main())
+    assert code == 2 and "a.yaml" in text
+
+
+def test_named_include_that_is_missing_is_rejected(files):
+    code, text, _ = files.check("include: [ absent.yaml ]\n" + endpoint())
+    assert code == 2 and "absent.yaml" in text
+
+
+def test_glob_without_a_match_is_fine(files):
+    code, text, _ = files.check("include: [ endpoints.d/*.yaml ]\n" + endpoint())
+    assert code == 0, text
+
+
+def test_included_endpoints_are_checked_against_each_other(files):
+    files.write("endpoints.d/a.yaml", endpoint())
+    files.write("endpoints.d/b.yaml", endpoint())
+    code, text, _ = files.check(include_main())
+    assert code == 2 and "chat-a" in text and "b.yaml" in text
+
+
+# ---- Y7: secrets ----
+
+SECRET_FILES = {
+    "empty": (b"", False),
+    "newline_only": (b"\n", False),
+    "one_newline": (MARKER.encode() + b"\n", True),
+    "two_lines": (MARKER.encode() + b"\n" + MARKER.encode() + b"\n", False),
+    "crlf_inside": (MARKER.encode() + b"\r\nX-Evil: 1", False),
+    "nul": (MARKER.encode() + b"\0", False),
+    "escape": (MARKER.encode() + b"\x1b[31m", False),
+    "two_megabytes": (MARKER.encode() * (1 << 17), False),
+}
+
+
+@pytest.mark.parametrize("name", SECRET_FILES)
+def test_secret_file_is_judged_without_showing_it(files, name):
+    content, fine = SECRET_FILES[name]
+    path = files.write("key", content)
+    code, text, _ = files.check(endpoint(f"headers: {{ x-api-key: '${{file:{path}}}' }}"))
+    assert code == (0 if fine else 2), text
+    assert MARKER not in text
+    assert fine or path in text
+
+
+def test_missing_secret_file_is_named(files):
+    code, text, _ = files.check(endpoint("headers: { x-api-key: '${file:/no/such/key}' }"))
+    assert code == 2 and "/no/such/key" in text
+
+
+def test_missing_environment_variable_is_named(files):
+    code, text, _ = files.check(endpoint("headers: { x-api-key: '${env:MH_NO_SUCH}' }"))
+    assert code == 2 and "MH_NO_SUCH" in text
+
+
+def test_credential_comes_from_systemd(files):
+    files.write("credentials/chat-key", MARKER)
+    content = endpoint("headers: { x-api-key: '${credential:chat-key}' }")
+    code, text, _ = files.check(content, env={"CREDENTIALS_DIRECTORY":
+                                              f"{files.path}/credentials"})
+    assert code == 0, text
+    code, text, _ = files.check(content)
+    assert code == 2 and "chat-key" in text
+
+
+@pytest.mark.parametrize("name", ["../chat-key", "/etc/passwd", "a/b", "", "."])
+def test_credential_name_is_no_path(files, name):
+    files.write("chat-key", MARKER)
+    files.write("credentials/x", "x")
+    code, text, _ = files.check(endpoint(f"headers: {{ x-api-key: '${{credential:{name}}}' }}"),
+                                env={"CREDENTIALS_DIRECTORY": f"{files.path}/credentials"})
+    assert code == 2, text
+    assert MARKER not in text
+
+
+def test_dump_config_hides_secrets(files):
+    path = files.write("key", MARKER)
+    files.write("main.yaml", endpoint(
+        f"headers: {{ x-api-key: '${{file:{path}}}', Authorization: 'Bearer {MARKER}' }}")
+        .replace("http://127.0.0.1:9/", f"http://user:{MARKER}@127.0.0.1:9/?key={MARKER}"))
+    done = run_daemon("--dump-config", "--config", f"{files.path}/main.yaml")
+    assert done.returncode == 0, done.stderr
+    assert MARKER not in done.stdout + done.stderr
+    assert "***" in done.stdout
+
+
+def test_dumped_config_loads_again(files):
+    files.write("main.yaml", good(files))
+    first = run_daemon("--dump-config", "--config", f"{files.path}/main.yaml")
+    assert first.returncode == 0, first.stderr
+    code, text, _ = files.check(first.stdout)
+    assert code == 0, text
+    second = run_daemon("--dump-config", "--config", f"{files.path}/main.yaml")
+    assert second.stdout == first.stdout
+
+
+# ---- Y8: a bad reload changes nothing ----
+
+
+def fingerprint(daemon):
+    """What must not change: names, states, and the counts of checks may only grow."""
+    return {name: (item["state"], item["since"], item["url"] if "url" in item else None)
+            for name, item in daemon.endpoints().items()}
+
+
+def test_bad_reload_changes_nothing(server, start):
+    config = {"endpoints": [http_endpoint("well", server.url("healthy")),
+                            http_endpoint("gone", "http://127.0.0.1:1/")]}
+    daemon = start(config)
+    daemon.wait_checked()
+    wait_until(lambda: daemon.endpoint("gone")["state"] == "down", 5, "down")
+    before = fingerprint(daemon)
+    generation = daemon.status_json()["config"]["generation"]
+    checks = daemon.endpoint("well")["checks"][0]["window"]["checks"]
+    bad = {**{name: make for name, make in BOMBS.items() if name != "scalar_50_mb"},
+           **{name: (lambda text=text: text) for name, (text, _, _) in WRONG.items()}}
+    for number, (name, make) in enumerate(sorted(bad.items())):
+        daemon.write_text(make())
+        answer = daemon.request("POST", "/-/reload")
+        assert answer.status >= 400, f"{name}: {answer.status}"
+        assert b"modelhealthd.yaml" in answer.body, f"{name}: {answer.body[:300]!r}"
+        assert daemon.metric("modelhealth_config_last_reload_success") == 0
+        assert daemon.metric("modelhealth_config_reload_failures_total") == number + 1
+    assert daemon.status_json()["config"]["last_reload_error"]
+    assert fingerprint(daemon) == before
+    assert daemon.status_json()["config"]["generation"] == generation
+    wait_until(lambda: daemon.endpoint("well")["checks"][0]["window"]["checks"] > checks, 5,
+               "checks going on")
+    daemon.write_config(config)
+    assert daemon.request("POST", "/-/reload").status == 200
+    assert daemon.metric("modelhealth_config_last_reload_success") == 1
+    assert fingerprint(daemon) == before
+    daemon.assert_loop_never_stalled()
+
+
+def test_bad_file_at_start_is_an_error_not_a_daemon(files):
+    files.write("main.yaml", endpoint("nonsense: 1"))
+    done = run_daemon("--config", f"{files.path}/main.yaml")
+    assert done.returncode == 2, done.stderr
+    assert "nonsense" in done.stderr

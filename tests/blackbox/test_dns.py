@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Name servers that hang, lie and flap (E15), in a network of our own."""
+
+import shutil
+import tempfile
+
+import pytest
+
+import namespace
+from attacks import CONTROL
+from harness import Daemon, http_endpoint, last_of, tcp_endpoint, wait_until
+
+REASONS = {
+    "alias": "ok",
+    "denied": "address_denied",
+    "denied6": "address_denied",
+    "dual": "ok",
+    "empty": "dns_not_found|dns_failed",
+    "garbage": "dns_failed|dns_timeout",
+    "good": "ok",
+    "half": "ok",
+    "hang": "dns_timeout",
+    "loop": "dns_failed|dns_not_found|dns_timeout",
+    "many": "ok",
+    "nxdomain": "dns_not_found",
+    "pointer": "dns_failed|dns_timeout",
+    "refused": "dns_failed",
+    "servfail": "dns_failed",
+    "truncated": "dns_timeout|dns_failed",
+    "wrongid": "dns_timeout",
+    "zerottl": "ok",
+}
+
+HUNG = [f"hang-{number}" for number in range(100)]
+CANARIES = {"canary-name": "good.test", "canary-address": "127.0.0.1"}
+
+
+def url(host):
+    return f"http://{host}:{namespace.HTTP_PORT}/"
+
+
+@pytest.fixture(scope="module")
+def network():
+    reason = namespace.missing()
+    if reason:
+        pytest.skip(reason)
+    directory = tempfile.mkdtemp(prefix="mh-ns-")
+    running = namespace.Namespace(directory)
+    assert running.ready, "the namespace helper did not start"
+    yield running
+    running.close()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def played(network):
+    patient = {"connect": "3s", "first_byte": "3s", "idle": "3s", "total": "3s"}
+    endpoints = [http_endpoint(name, url(f"{name}.test")) for name in [*REASONS, *HUNG]]
+    endpoints += [http_endpoint(name, url(host), timeout=patient)
+                  for name, host in CANARIES.items()]
+    endpoints += [http_endpoint(name, url(f"{name}.test"), rise=1, fall=1)
+                  for name in ("rebind", "flap")]
+    endpoints.append(tcp_endpoint("tcp", f"tcp://hang-tcp.test:{namespace.HTTP_PORT}"))
+    with Daemon({"endpoints": endpoints}, wrapper=network.wrapper()) as daemon:
+        daemon.start()
+        daemon.listed = daemon.wait_checked(checks=3, seconds=30)
+        yield daemon
+        daemon.assert_canaries_well(CANARIES)
+        daemon.assert_loop_never_stalled()
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_name_server_fault_has_its_reason(played, name):
+    endpoint = played.listed[name]
+    right = set(REASONS[name].split("|"))
+    assert set(played.results_total(name)) <= right, last_of(endpoint)
+    assert not CONTROL.search(last_of(endpoint)["detail"] or "")
+
+
+def test_hung_names_end_at_the_connect_timeout(played):
+    for name in HUNG:
+        last = last_of(played.listed[name])
+        assert last["reason"] == "dns_timeout"
+        assert 0.55 <= last["timings"]["total_seconds"] <= 0.9
+    assert last_of(played.listed["tcp"])["reason"] == "dns_timeout"
+
+
+def test_hung_names_grow_no_threads(played):
+    with open(f"/proc/{played.pid}/status", encoding="ascii") as file:
+        threads = next(int(line.split()[1]) for line in file if line.startswith("Threads:"))
+    assert threads <= 4
+
+
+def test_rebinding_to_a_denied_address_reaches_nobody(played, network):
+    wait_until(lambda: played.endpoint("rebind")["reason"] == "address_denied", 10,
+               "address_denied after rebinding")
+    assert network.report()["connections"]["sentinel"] == 0
+
+
+def test_flapping_name_is_seen_both_ways(played):
+    wait_until(lambda: {"ok", "dns_not_found"} <= set(played.results_total("flap")), 15,
+               "both sides of a flapping name")
+
+
+def test_names_are_cached_for_their_ttl(played, network):
+    """`good` lives for 60 s and two endpoints ask for it every second."""
+    assert played.results_total("good")["ok"] >= 3
+    assert network.report()["asked"]["good.test"] <= 4

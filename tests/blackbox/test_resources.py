@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Scarce descriptors and a journal that does not read (R2, R3, R7)."""
+
+import resource
+import shutil
+import socket
+import tempfile
+import time
+
+import pytest
+
+import namespace
+from harness import DatagramSink, http_endpoint, parse_journal, wait_until
+from hostile import answering
+
+
+def test_fd_limit_of_64_checks_all_endpoints_without_false_down(server, start):
+    """R3: concurrency is cut to what the limit allows; nobody is called down for our poverty."""
+    server.listen_as("crowded", answering())
+    daemon = start({"endpoints": [
+        http_endpoint(f"endpoint-{number}", server.url("crowded", f"/{number}"),
+                      timeout={"connect": "5s", "first_byte": "5s", "idle": "5s", "total": "5s"},
+                      interval="2s")
+        for number in range(200)], "limits": {"per_host": 512}},
+        rlimits={resource.RLIMIT_NOFILE: 64})
+    daemon.wait_checked(checks=2, seconds=30)
+    wrong = {name: totals for name in daemon.endpoints()
+             if set(totals := daemon.results_total(name)) != {"ok"}}
+    assert not wrong
+    log = daemon.stderr()
+    assert log.count("descriptor") <= 2, log
+    assert daemon.get("/healthz").status == 200
+
+
+def test_running_out_of_descriptors_is_unknown_never_down(server, start):
+    """R2: the limit shrinks under the daemon's feet; results are local_fds and heal by
+    themselves."""
+    daemon = start({"endpoints": [
+        http_endpoint(f"endpoint-{number}", server.url("healthy", f"/{number}"), fall=1)
+        for number in range(10)]})
+    daemon.wait_checked()
+    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    stay_connected = socket.socket(socket.AF_UNIX)
+    stay_connected.connect(daemon.socket_path)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (daemon.fds() - 1, hard))
+    # The daemon cannot take a client now, so what it feels is read afterwards; the server sees
+    # that no check arrives for a while.
+    arrived = server.connections["healthy"]
+    quiet_since = time.monotonic()
+
+    def quiet_long_enough():
+        nonlocal arrived, quiet_since
+        if server.connections["healthy"] != arrived:
+            arrived, quiet_since = server.connections["healthy"], time.monotonic()
+        return time.monotonic() - quiet_since >= 1.5
+    wait_until(quiet_long_enough, 10, "a time without checks")
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    stay_connected.close()
+    for name in daemon.endpoints():
+        totals = daemon.results_total(name)
+        assert set(totals) <= {"ok", "local_fds", "cancelled"}, totals
+        assert totals.get("local_fds"), "the shortage was not felt"
+    wait_until(lambda: all(item["state"] == "up" for item in daemon.endpoints().values()), 10,
+               "all up again")
+    assert daemon.stderr().count("\n") <= 100, "a line per failure floods the log"
+
+
+@pytest.fixture
+def journal_space():
+    """A private /run whose journal socket is ours."""
+    reason = namespace.missing()
+    if reason:
+        pytest.skip(reason)
+    directory = tempfile.mkdtemp(prefix="mh-ns-")
+    space = namespace.Namespace(directory)
+    space.directory = directory
+    # Only the mounts: the network stays the test's own.
+    space.mounts = space.wrapper()[:3] + ["--mount", "--"]
+    yield space
+    space.close()
+    shutil.rmtree(directory)
+
+
+def flipping(state):
+    def function(peer):
+        peer.request()
+        state["n"] += 1
+        peer.answer(status="200 OK" if state["n"] // 20 % 2 else "500 Oops")
+    return function
+
+
+def test_journal_that_stops_reading_never_blocks(server, start, journal_space):
+    """R7: records are dropped and counted; the loop does not wait for journald."""
+    state = {"n": 0}
+    port = server.listen_as("flipping", flipping(state))
+    sink = DatagramSink(f"{journal_space.directory}/socket", receive=False)
+    daemon = start({"limits": {"per_host": 512}, "endpoints": [
+        http_endpoint(f"flipping-{number}", f"http://127.0.0.1:{port}/", rise=1, fall=1)
+        for number in range(20)] + [http_endpoint("well", server.url("healthy"))]},
+        "--log-level", "debug", wrapper=journal_space.mounts)
+    wait_until(lambda: daemon.metric("modelhealth_log_dropped_total"), 15, "dropped records")
+    daemon.wait_checked(["well"], 3)
+    daemon.assert_loop_never_stalled()
+    daemon.assert_canaries_well(["well"])
+    sink.resume()
+    wait_until(lambda: any(b"dropped" in message for message in list(sink.messages)), 15,
+               "a record that tells of the dropped ones")
+    daemon.stop()
+    sink.close()
+
+
+def test_journal_records_carry_the_promised_fields(server, start, journal_space):
+    held = server.listen_as("refusing", answering(b"", "500 Oops"))
+    sink = DatagramSink(f"{journal_space.directory}/socket")
+    daemon = start({"endpoints": [http_endpoint("refusing", f"http://127.0.0.1:{held}/"),
+                                  http_endpoint("well", server.url("healthy"))]},
+                   wrapper=journal_space.mounts)
+    daemon.wait_checked()
+
+    def change():
+        for message in list(sink.messages):
+            record = dict(parse_journal(message))
+            if record.get("ENDPOINT") == b"refusing" and "STATE" in record:
+                return record
+        return None
+    record = wait_until(change, 5, "the record of the change of state")
+    assert record["STATE"] == b"down"
+    assert record["REASON"] == b"server_error"
+    assert record["CHECK"]
+    assert len(record["MESSAGE_ID"]) == 32
+    assert record["SYSLOG_IDENTIFIER"] == b"modelhealthd"
+    assert b"refusing" in record["MESSAGE"]
+    daemon.stop()
+    sink.close()
+
+
+def test_quiet_healthy_system_logs_nothing_per_check(server, start):
+    daemon = start({"endpoints": [http_endpoint(f"well-{number}", server.url("healthy"))
+                                  for number in range(5)]})
+    daemon.wait_checked(checks=2)
+    before = daemon.stderr()
+    daemon.wait_checked(checks=5)
+    assert daemon.stderr() == before

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""Checks longer than their interval, and the first round of many (L1, L2)."""
+
+import collections
+import threading
+import time
+
+from harness import http_endpoint, wait_until
+from hostile import Server, answering
+
+OVERRUN_SECONDS = 2.5
+
+
+class Clock:
+    """Remembers when each request came and how many were being served at once."""
+
+    def __init__(self, busy_seconds=0):
+        self.busy_seconds = busy_seconds
+        self.starts = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.lock = threading.Lock()
+
+    def behave(self, peer):
+        while peer.request():
+            with self.lock:
+                self.starts.append(time.monotonic())
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                peer.pause(self.busy_seconds)
+                peer.answer()
+            finally:
+                with self.lock:
+                    self.at_once -= 1
+
+
+def test_check_longer_than_its_interval_never_overlaps(server, start):
+    clock = Clock(OVERRUN_SECONDS)
+    server.listen_as("long", clock.behave)
+    patient = {"connect": "5s", "first_byte": "5s", "idle": "5s", "total": "5s"}
+    daemon = start({"endpoints": [http_endpoint("long", server.url("long"), timeout=patient),
+                                  http_endpoint("well", server.url("healthy"))]})
+    daemon.wait_checked(["long"], 3, seconds=20)
+    assert clock.most_at_once == 1
+    assert daemon.metric("modelhealth_check_overruns_total", endpoint="long") >= 3
+    assert daemon.metric("modelhealth_check_overruns_total", endpoint="well") == 0
+    # Missed slots are skipped, kept ones are kept: starts lie on the 1 s grid, 3 s apart.
+    gaps = [later - earlier for earlier, later in zip(clock.starts, clock.starts[1:])]
+    assert all(2.6 <= gap <= 3.6 for gap in gaps), gaps
+    daemon.assert_canaries_well(["well"])
+
+
+def test_rate_does_not_drift(server, start):
+    clock = Clock(0.2)
+    server.listen_as("steady", clock.behave)
+    daemon = start({"endpoints": [http_endpoint("steady", server.url("steady"), jitter="0s")]})
+    daemon.wait_checked(checks=8, seconds=20)
+    first = clock.starts[0]
+    for number, at in enumerate(clock.starts):
+        assert abs(at - first - number) <= 0.25, clock.starts
+
+
+def test_first_round_is_spread(start):
+    """400 endpoints at 2 s: no tenth of a second gets more than a few times its share."""
+    clock = Clock()
+    with Server() as server:
+        server.listen_as("many", clock.behave)
+        daemon = start({"endpoints": [
+            {**http_endpoint(f"endpoint-{number}", server.url("many", f"/{number}")),
+             "interval": "2s"} for number in range(400)],
+            "limits": {"concurrency": 512, "per_host": 512}})
+        started = time.monotonic()
+        daemon.wait_checked(seconds=15)
+        slots = collections.Counter(int((at - clock.starts[0]) / 0.1)
+                                    for at in clock.starts[:400])
+        assert clock.starts[399] - clock.starts[0] >= 1.2
+        assert max(slots.values()) <= 3 * 400 / 20, slots
+        assert clock.starts[0] - started <= 1
+        assert daemon.get("/readyz").status == 200
+        daemon.stop()
+
+
+def test_ready_comes_before_the_first_round(start, server):
+    """READY must not wait for thousands of targets."""
+    port = server.port("silent")
+    started = time.monotonic()
+    daemon = start({"endpoints": [
+        {**http_endpoint(f"endpoint-{number}", f"http://127.0.0.1:{port}/"), "interval": "10s"}
+        for number in range(2000)]})
+    assert time.monotonic() - started <= 5
+    assert daemon.get("/healthz").status == 200
+    assert daemon.request("GET", "/readyz").status == 503
+
+
+def test_concurrency_per_host_is_kept(server, start):
+    clock = Clock(0.15)
+    port = server.listen_as("narrow", clock.behave)
+    daemon = start({"limits": {"per_host": 2}, "endpoints": [
+        http_endpoint(f"narrow-{number}", f"http://127.0.0.1:{port}/{number}")
+        for number in range(8)]})
+    daemon.wait_checked(checks=3)
+    assert clock.most_at_once == 2
+    for number in range(8):
+        assert set(daemon.results_total(f"narrow-{number}")) == {"ok"}
+
+
+def test_waiting_for_a_slot_is_not_charged_to_the_target(server, start):
+    clock = Clock(0.3)
+    port = server.listen_as("one-slot", clock.behave)
+    daemon = start({"limits": {"per_host": 1}, "endpoints": [
+        {**http_endpoint(f"queued-{number}", f"http://127.0.0.1:{port}/{number}"),
+         "interval": "4s"} for number in range(8)]})
+    listed = daemon.wait_checked(seconds=15)
+    lasts = [listed[f"queued-{number}"]["checks"][0]["last"] for number in range(8)]
+    assert all(last["reason"] == "ok" for last in lasts)
+    assert all(last["timings"]["total_seconds"] < 0.75 for last in lasts)
+    assert clock.most_at_once == 1
+
+
+def test_retries_are_made_only_for_transient_reasons(server, start):
+    server.listen_as("bad", answering(b"", "404 Not Found"))
+    retries = {"attempts": 2, "backoff": "50ms", "max_backoff": "100ms"}
+    daemon = start({"endpoints": [
+        http_endpoint("transient", server.url("reset_after_request"), retries=retries,
+                      interval="5s"),
+        http_endpoint("lasting", server.url("bad"), retries=retries, interval="5s")]})
+    daemon.wait_checked()
+    transient = daemon.endpoint("transient")["checks"][0]
+    lasting = daemon.endpoint("lasting")["checks"][0]
+    assert (transient["attempts"], transient["retries_total"]) == (3, 2)
+    assert (lasting["attempts"], lasting["retries_total"]) == (1, 0)
+    assert server.connections["reset_after_request"] == 3
+
+
+def test_failing_endpoint_is_asked_faster_until_it_is_sure(server, start):
+    answers = {"now": "200 OK"}
+
+    def wavering(peer):
+        peer.request()
+        peer.answer(status=answers["now"])
+    server.listen_as("wavering", wavering)
+    daemon = start({"endpoints": [http_endpoint("wavering", server.url("wavering"),
+                                                interval="30s", fast_interval="1s", fall=3)]})
+    daemon.wait_checked(seconds=40)
+    answers["now"] = "500 Oops"
+    daemon.check_now("wavering")
+    started = time.monotonic()
+    wait_until(lambda: daemon.endpoint("wavering")["state"] == "down", 10, "down at a fast pace")
+    assert time.monotonic() - started <= 6
