@@ -85,13 +85,13 @@ void engine_on_probe_done(struct probe *probe)
 	must(check->magic == CHECK_MAGIC);
 	must(check->phase == CHECK_RUNNING);
 	check->phase = CHECK_DONE;
+	timer_cancel(check_engine(check)->timers, &check->attempt);
 	task_defer(check_engine(check)->timers, &check->settle);
 }
 
 /* Common end of an attempt, with or without a result: it gives its slot back. */
 static void end_attempt(struct engine *engine, struct check *check)
 {
-	timer_cancel(engine->timers, &check->attempt);
 	check->running_config = config_unref(check->running_config);
 	check->probe.spec = check->view.spec;
 	check->phase = CHECK_IDLE;
@@ -115,6 +115,7 @@ void engine_abandon(struct engine *engine, struct check *check)
 		break;
 	case CHECK_RUNNING:
 		check->probe.spec->kind->cancel(&check->probe);
+		timer_cancel(engine->timers, &check->attempt);
 		end_attempt(engine, check);
 		break;
 	case CHECK_DONE:
@@ -266,9 +267,11 @@ static void complete(struct engine *engine, struct check *check, struct result *
 		result_set_timing(result, TIMING_TOTAL, engine->timers->now - check->probe.t0);
 	note_first_result(engine, check);
 	if (guard_note(engine, check, result)) {
-		/* Frozen: shown as our own fault, moves nothing. */
-		result->reason = REASON_LOCAL_NETWORK;
-		result->verdict = reason_verdict(result->reason);
+		/* Moves nothing; once we are sure, it is shown as our own fault. */
+		if (engine->self.offline) {
+			result->reason = REASON_LOCAL_NETWORK;
+			result->verdict = reason_verdict(result->reason);
+		}
 		window_push(&check->view.window, result);
 	} else {
 		window_push(&check->view.window, result);

@@ -12,6 +12,11 @@
 
 #include <string.h>
 
+/*
+ * Until all have failed, who fails first must not be called down for it: the last step down waits
+ * until some host has answered a check that began after the failures did, or until all have failed.
+ */
+
 /* Fewer hosts than this may well all be down; only chosen witnesses speak with fewer. */
 enum {
 	GUARD_MIN_HOSTS = 3
@@ -93,28 +98,66 @@ static void tell_online(const struct host *host)
 		"our own network is back: %s answered; states move again", host->name);
 }
 
+static void count_host(struct engine *engine, struct check *check, bool failed)
+{
+	struct host *host = check->endpoint->host;
+
+	if (!host->counts)
+		return;
+	if (!failed)
+		engine->answered_t0 = max_of(engine->answered_t0, check->probe.t0);
+	if (failed == host->unreachable)
+		return;
+	host->unreachable = failed;
+	if (failed)
+		engine->n_unreachable++;
+	else
+		engine->n_unreachable--;
+}
+
+static void decide(struct engine *engine, const struct host *host, bool can_tell)
+{
+	bool all = can_tell && engine->n_unreachable == engine->n_counting;
+
+	if (all == engine->self.offline)
+		return;
+	engine->self.offline = all;
+	if (all) {
+		tell_offline(engine);
+		return;
+	}
+	engine->online_since = engine->timers->now;
+	tell_online(host);
+}
+
+/* Whether one more failure would end in down. */
+static bool is_at_the_edge(const struct check *check)
+{
+	const struct health *health = &check->view.health;
+
+	return !health->decided || health->level == check->view.spec->health.rise;
+}
+
 bool guard_note(struct engine *engine, struct check *check, const struct result *result)
 {
 	struct host *host = check->endpoint->host;
 	bool failed = is_network_failure(result->reason);
-	size_t enough = engine->config->n_witnesses > 0 ? 1 : GUARD_MIN_HOSTS;
+	bool can_tell = engine->n_counting >=
+			(engine->config->n_witnesses > 0 ? 1u : (size_t)GUARD_MIN_HOSTS);
 
 	if (is_silent(result->reason))
 		return engine->self.offline;
-	if (host->counts && failed != host->unreachable) {
-		host->unreachable = failed;
-		if (failed)
-			engine->n_unreachable++;
-		else
-			engine->n_unreachable--;
-	}
-	if (!engine->self.offline && engine->n_counting >= enough &&
-		engine->n_unreachable == engine->n_counting) {
-		engine->self.offline = true;
-		tell_offline(engine);
-	} else if (engine->self.offline && engine->n_unreachable < engine->n_counting) {
-		engine->self.offline = false;
-		tell_online(host);
-	}
-	return engine->self.offline && failed;
+	count_host(engine, check, failed);
+	if (!failed)
+		check->failing_since = 0;
+	else if (check->failing_since <= engine->online_since)
+		check->failing_since = check->probe.t0;
+	decide(engine, host, can_tell);
+	if (!failed)
+		return false;
+	/* Also what began before our network was back. */
+	if (engine->self.offline || check->probe.t0 < engine->online_since)
+		return true;
+	return can_tell && host->counts && is_at_the_edge(check) &&
+	       engine->answered_t0 < check->failing_since;
 }

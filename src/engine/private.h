@@ -38,6 +38,7 @@ struct check {
 	usec_t slot_at; /* planned time of the armed slot timer */
 	usec_t queued_at;
 	usec_t waited;        /* in line, over all attempts of this run */
+	usec_t failing_since; /* guard: start of the first of its network failures in a row */
 	struct timer slot;    /* always armed while monitoring: slots that pass are counted */
 	struct timer attempt; /* RUNNING: the net under the kind's own deadline; BACKOFF: retry */
 	struct task settle;
@@ -102,6 +103,8 @@ struct engine {
 	struct self_view self;
 	struct engine_diff diff;
 	size_t n_counting, n_unreachable; /* hosts, for the guard */
+	usec_t online_since;              /* end of the last time offline; 0 = never offline */
+	usec_t answered_t0; /* latest start of a check that a counting host answered */
 	char *reload_error;
 };
 
@@ -152,7 +155,7 @@ void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct
 /* Whether an endpoint's host can speak for our own network. */
 void guard_classify(struct engine *engine);
 
-/* Notes a result; true when it must not move any state because our own network is gone. */
+/* Notes a result; true when it must not move any state because the fault may well be ours. */
 bool guard_note(struct engine *engine, struct check *check, const struct result *result);
 
 static inline struct engine *check_engine(const struct check *check)

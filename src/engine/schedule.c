@@ -121,16 +121,16 @@ void schedule_release(struct engine *engine, struct check *check)
 		make_ready(engine, host);
 }
 
-/* Urgent checks go first, unless the oldest other one has waited for a whole interval. */
-static struct check *head_of_line(const struct engine *engine, const struct host *host)
+/* Urgent checks have a head start of one interval, no more: under overload both lines move. */
+static struct check *head_of_line(const struct host *host)
 {
 	struct check *urgent = TAILQ_FIRST(&host->urgent);
 	struct check *normal = TAILQ_FIRST(&host->normal);
 
 	if (!urgent || !normal)
 		return urgent ? urgent : normal;
-	return engine->timers->now - normal->queued_at > normal->view.spec->interval ? normal
-										     : urgent;
+	return urgent->queued_at > normal->queued_at + normal->view.spec->interval ? normal
+										   : urgent;
 }
 
 /* When every rate limit has a token for the check; at most now when all have one. */
@@ -167,7 +167,7 @@ static void start(struct engine *engine, struct check *check)
  * token or a new check brings it back. */
 static bool serve(struct engine *engine, struct host *host)
 {
-	struct check *check = head_of_line(engine, host);
+	struct check *check = head_of_line(host);
 	usec_t at;
 
 	if (!check || host->running >= engine->config->limits.per_host)

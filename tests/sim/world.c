@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What the fake kind keeps per check. */
+struct fake {
+	struct probe *probe;
+	struct timer end;
+	enum reason reason;
+	bool running;
+};
+
+static struct world *the_world; /* check kinds and outputs have no context of their own */
+
+static void note(uint64_t what, const struct endpoint_spec *endpoint)
+{
+	uint64_t event[] = { the_world->timers.now, what, hash_text(endpoint->name) };
+
+	the_world->hash = hash_bytes(event, sizeof event, the_world->hash);
+}
+
+static void on_end(struct timer *timer)
+{
+	struct fake *fake = container_of(timer, struct fake, end);
+
+	assert_true(fake->running);
+	fake->running = false;
+	the_world->in_flight--;
+	the_world->dones++;
+	result_set(&fake->probe->result, fake->reason, NULL);
+	note(fake->reason, fake->probe->spec->endpoint);
+	fake->probe->done(fake->probe);
+}
+
+static struct fake *fake_of(struct probe *probe)
+{
+	struct fake *fake = probe->priv;
+
+	if (!fake) {
+		fake = calloc(1, sizeof *fake);
+		assert_non_null(fake);
+		fake->probe = probe;
+		fake->end.fn = on_end;
+		probe->priv = fake;
+	}
+	return fake;
+}
+
+static void fake_start(struct probe *probe)
+{
+	struct fake *fake = fake_of(probe);
+	struct behaviour behaviour = the_world->behave(the_world, probe->spec);
+	usec_t latency =
+		behaviour.latency + rand_below(&the_world->rand, behaviour.latency_spread + 1);
+
+	assert_false(fake->running); /* never two in flight for one check */
+	fake->running = true;
+	the_world->starts++;
+	the_world->in_flight++;
+	the_world->in_flight_max = max_of(the_world->in_flight_max, the_world->in_flight);
+	if (the_world->on_start)
+		the_world->on_start(the_world, probe->spec);
+	fake->reason = behaviour.reason;
+	if (behaviour.hangs || latency > probe->spec->timeout.total) {
+		fake->reason = REASON_TIMEOUT_TOTAL;
+		latency = probe->spec->timeout.total;
+	}
+	note(REASON_N, probe->spec->endpoint);
+	assert_int_equal(
+		timer_set(&the_world->timers, &fake->end, the_world->timers.now + latency), 0);
+}
+
+static void fake_cancel(struct probe *probe)
+{
+	struct fake *fake = probe->priv;
+
+	assert_true(fake->running);
+	fake->running = false;
+	the_world->in_flight--;
+	the_world->cancels++;
+	timer_cancel(&the_world->timers, &fake->end);
+}
+
+static void fake_fini(struct probe *probe)
+{
+	struct fake *fake = probe->priv;
+
+	assert_false(fake->running);
+	free(fake);
+	probe->priv = NULL;
+}
+
+static const struct check_kind fake_kind = {
+	.name = "fake",
+	.start = fake_start,
+	.cancel = fake_cancel,
+	.fini = fake_fini,
+};
+
+static void on_result(
+	void *ctx, const struct endpoint_view *endpoint, const struct check_view *check)
+{
+	struct world *world = ctx;
+
+	(void)endpoint;
+	world->results++;
+	assert_true(check->has_last);
+	assert_in_range(check->last.attempts, 1, check->spec->retry.attempts + 1);
+	assert_int_equal(check->last.at, world->timers.real);
+}
+
+static void on_transition(const struct transition *transition)
+{
+	assert_int_not_equal(transition->from, transition->to);
+	the_world->transitions++;
+	note(1000 + transition->to, transition->endpoint->spec);
+}
+
+static const struct output watcher = { .name = "watcher", .on_transition = on_transition };
+static const struct output *const watchers[] = { &watcher, NULL };
+
+void world_init(struct world *world, const struct world_conf *conf, uint64_t seed)
+{
+	struct engine_setup setup = {
+		.timers = &world->timers,
+		.seed = seed,
+		.outputs = watchers,
+		.on_result = on_result,
+		.ctx = world,
+	};
+
+	*world = (struct world){ .conf = *conf, .real_offset = 1700000000 * USEC_PER_SEC };
+	the_world = world;
+	if (world->conf.limits.concurrency == 0)
+		world->conf.limits.concurrency = 512;
+	if (world->conf.limits.per_host == 0)
+		world->conf.limits.per_host = 8;
+	if (world->conf.n_hosts == 0)
+		world->conf.n_hosts = conf->n_endpoints;
+	if (!world->conf.host_prefix)
+		world->conf.host_prefix = "127.0.0.";
+	timers_init(&world->timers);
+	world->timers.now = 3600 * USEC_PER_SEC;
+	world->timers.real = world->timers.now + world->real_offset;
+	rand_seed(&world->rand, seed ^ 0x5eed);
+	assert_int_equal(engine_new(&setup, &world->engine), 0);
+}
+
+void world_fini(struct world *world)
+{
+	engine_stop(world->engine);
+	assert_int_equal(world->in_flight, 0);
+	assert_int_equal(world->starts, world->dones + world->cancels);
+	world->engine = engine_free(world->engine);
+	assert_int_equal(world->timers.n, 0);
+	assert_false(tasks_pending(&world->timers));
+	timers_fini(&world->timers);
+}
+
+static void fill_check(
+	const struct world *world, struct endpoint_spec *endpoint, size_t i, enum salt salt)
+{
+	struct check_spec *check = endpoint->checks;
+	usec_t range = world->conf.max_interval - world->conf.min_interval;
+	usec_t interval = world->conf.min_interval +
+			  hash_bytes(&i, sizeof i, 1) % (range + 1) / USEC_PER_SEC * USEC_PER_SEC;
+	bool changes = i % 10 == 0;
+
+	if (salt == SALT_INTERVALS && changes)
+		interval *= 2;
+	*check = (struct check_spec){
+		.name = "live",
+		.endpoint = endpoint,
+		.kind = &fake_kind,
+		.tier = TIER_LIVE,
+		.interval = interval,
+		.fast_interval = max_of(interval / 3, USEC_PER_SEC),
+		.down_interval = interval,
+		.jitter = world->conf.jitter,
+		.timeout = { .total = 5 * USEC_PER_SEC },
+		.retry = world->conf.retry,
+		.health = { .rise = 2, .fall = 3, .degraded_rise = 2, .degraded_fall = 2 },
+		.identity_hash = salt == SALT_IDENTITY && changes ? world->configs + 2 : 1,
+		.content_hash = interval,
+	};
+}
+
+static int compare_specs(const void *a, const void *b)
+{
+	const struct endpoint_spec *const *left = a;
+	const struct endpoint_spec *const *right = b;
+
+	return strcmp((*left)->name, (*right)->name);
+}
+
+static struct config *build(struct world *world, size_t n, enum salt salt)
+{
+	struct config *config = calloc(1, sizeof *config);
+
+	assert_non_null(config);
+	config->refs = 1;
+	config->generation = (unsigned)++world->configs;
+	config->limits = world->conf.limits;
+	config->n_endpoints = n;
+	config->endpoints = arena_calloc(&config->arena, n, sizeof *config->endpoints);
+	config->by_name = arena_calloc(&config->arena, n, sizeof(struct endpoint_spec *));
+	for (size_t i = 0; i < n; i++) {
+		struct endpoint_spec *endpoint = &config->endpoints[i];
+
+		endpoint->name = arena_printf(&config->arena, "endpoint-%zu", i);
+		endpoint->host = arena_printf(&config->arena, "%s%zu:80", world->conf.host_prefix,
+			i % world->conf.n_hosts);
+		endpoint->checks = arena_alloc(&config->arena, sizeof *endpoint->checks);
+		endpoint->n_checks = 1;
+		fill_check(world, endpoint, i, salt);
+		config->by_name[i] = endpoint;
+	}
+	qsort(config->by_name, n, sizeof(struct endpoint_spec *), compare_specs);
+	return config;
+}
+
+void world_apply(struct world *world, size_t n, enum salt salt)
+{
+	struct config *config = build(world, n, salt);
+
+	assert_int_equal(engine_apply(world->engine, config), 0);
+	config_unref(config);
+}
+
+void world_run(struct world *world, usec_t span)
+{
+	struct timers *timers = &world->timers;
+	usec_t end = timers->now + span;
+
+	while (timers_next(timers) <= end) {
+		timers->now = max_of(timers->now, timers_next(timers));
+		timers->real = timers->now + world->real_offset;
+		(void)timers_run(timers, 64);
+		(void)tasks_run(timers, 256);
+	}
+	timers->now = end;
+	timers->real = end + world->real_offset;
+}
+
+void world_pause(struct world *world, usec_t span)
+{
+	world->timers.now += span;
+	world->timers.real = world->timers.now + world->real_offset;
+	world->timers.paused_until = world->timers.now;
+}
+
+const struct endpoint_view *world_endpoint(struct world *world, size_t i)
+{
+	const struct snapshot *snapshot = engine_snapshot(world->engine);
+
+	assert_true(i < snapshot->n_endpoints);
+	return snapshot->endpoints[i];
+}

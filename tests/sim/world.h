@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A world for the engine without sockets or clocks: virtual time that jumps from timer to timer,
+ * endpoints that answer by a script, and assertions at every step on what must always hold. The
+ * same seed gives the same world, event for event.
+ */
+#pragma once
+
+#include "modelhealth/base/rand.h"
+#include "modelhealth/base/timer.h"
+#include "modelhealth/core/check.h"
+#include "modelhealth/engine/engine.h"
+
+/* How an endpoint behaves just now. */
+struct behaviour {
+	enum reason reason;
+	usec_t latency, latency_spread;
+	bool hangs; /* ends by its own timeout.total */
+};
+
+struct world_conf {
+	size_t n_endpoints, n_hosts;
+	usec_t min_interval, max_interval;
+	struct limits limits;
+	struct retry retry;
+	usec_t jitter;
+	const char *host_prefix;
+};
+
+struct world {
+	struct timers timers;
+	struct rand rand;
+	struct engine *engine;
+	struct world_conf conf;
+	usec_t real_offset; /* wall time ahead of monotonic time; tests step it */
+	uint64_t hash;      /* over all events so far */
+	struct behaviour (*behave)(struct world *world, const struct check_spec *spec);
+	void (*on_start)(struct world *world, const struct check_spec *spec);
+	uint64_t starts, dones, cancels, results, transitions;
+	unsigned in_flight, in_flight_max;
+	size_t configs; /* built so far */
+};
+
+/* The fields of conf that are 0 get sane values. One world at a time. */
+void world_init(struct world *world, const struct world_conf *conf, uint64_t seed);
+
+/* Ends the engine and asserts that nothing is left behind. */
+void world_fini(struct world *world);
+
+enum salt {
+	SALT_NONE,
+	SALT_INTERVALS,
+	SALT_IDENTITY
+};
+
+/* Applies a configuration of the first n endpoints; a salt changes every tenth of them. */
+void world_apply(struct world *world, size_t n, enum salt salt);
+
+/* Runs virtual time forward. */
+void world_run(struct world *world, usec_t span);
+
+/* Time passes without any turn, as if the process was stopped. */
+void world_pause(struct world *world, usec_t span);
+
+const struct endpoint_view *world_endpoint(struct world *world, size_t i);
