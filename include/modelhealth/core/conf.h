@@ -162,8 +162,9 @@ typedef const struct check_kind *const *conf_kinds;
 
 /*
  * Builds a configuration from the parsed root files (the main file first; includes are already
- * replaced by their endpoints and groups). Returns 0 and a config with one reference, or -EINVAL
- * with at least one error, or -ENOMEM.
+ * replaced by their endpoints and groups; root->is_bad says that a file is missing, so that what it
+ * may have defined is not reported). Returns 0 and a config with one reference, or -EINVAL
+ * with at least one error (sorted), or -ENOMEM.
  */
 int conf_build(struct node *root, conf_kinds kinds, struct conf_errors *errors,
 	struct config **ret_config);

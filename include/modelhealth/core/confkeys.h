@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The key tables of everything that is not a check kind's own. Each ends with a row without name.
+ */
+#pragma once
+
+#include "modelhealth/core/conf.h"
+
+extern const struct conf_key conf_top_keys[];      /* into struct config */
+extern const struct conf_key conf_endpoint_keys[]; /* of one endpoint alone: struct endpoint_spec */
+extern const struct conf_key conf_shared_keys[];   /* struct endpoint_spec; inherited */
+extern const struct conf_key conf_check_keys[];    /* of one check alone: struct check_spec */
+extern const struct conf_key conf_pace_keys[];     /* struct check_spec; inherited */
+
+/* Interval of checks that set none, by tier. */
+usec_t conf_tier_interval(enum tier tier);

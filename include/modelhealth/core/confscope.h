@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One load of a configuration, as the conf modules share it among themselves. Kinds see it only
+ * as the opaque struct conf_scope of conf.h.
+ */
+#pragma once
+
+#include "modelhealth/core/conf.h"
+
+#include <errno.h>
+
+enum {
+	CONF_MAX_LEVELS = 4, /* check, endpoint, group, defaults */
+	CONF_GOT_SIZE = 80,  /* of a value quoted in a message */
+	CONF_COPIES = 64,    /* inherited texts remembered at once, a power of two */
+};
+
+/* Mappings laid over each other, the innermost first. */
+struct conf_levels {
+	struct node *node[CONF_MAX_LEVELS];
+	size_t n;
+};
+
+/* Two running hashes of effective values. */
+struct conf_hashes {
+	uint64_t identity; /* rows with EFFECT_RESTART */
+	uint64_t content;  /* all rows */
+};
+
+struct conf_copy {
+	const struct node *node;
+	const char *text;
+};
+
+struct conf_scope {
+	struct config *config;
+	struct conf_errors *errors;
+	conf_kinds kinds;
+	struct conf_levels levels;   /* of the check or endpoint in hand */
+	const struct node *endpoint; /* its own node */
+	struct conf_hashes hashes;   /* of the check or endpoint in hand */
+	bool is_dry; /* values are checked and thrown away: nothing that needs dispose is made */
+	struct hidden *hidden;
+	size_t n_hidden, hidden_cap;
+	struct conf_copy copies[CONF_COPIES];
+	char got[CONF_GOT_SIZE];
+};
+
+/* As conf_error, pointing at the key of a member instead of its value. */
+int conf_key_error(struct conf_scope *scope, const struct node *node, const char *format, ...)
+	_printf_(3, 4);
+
+/* The result of two steps that both run: out of memory before bad value before good. */
+static inline int conf_worse(int a, int b)
+{
+	return a == -ENOMEM || b == 0 ? a : b;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads and prints the addresses of the configuration. Names are never resolved here.
+ */
+#include "modelhealth/core/confaddress.h"
+
+#include "modelhealth/core/confvalue.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+enum {
+	MAX_ADDRESSES = 256,
+	V4_MAPPED_BITS = 96
+};
+
+static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+/* ---- blocks ---- */
+
+static bool rest_is_zero(const struct address_block *block)
+{
+	for (unsigned bit = block->prefix; bit < 128; bit++) {
+		if (block->address[bit / 8] & (0x80u >> (bit % 8)))
+			return false;
+	}
+	return true;
+}
+
+int address_block_parse(const char *text, struct address_block *ret_block)
+{
+	char address[INET6_ADDRSTRLEN];
+	size_t len = strcspn(text, "/");
+	struct address_block block = { 0 };
+	unsigned first_bit = 0;
+	uint64_t prefix;
+
+	if (len >= sizeof address)
+		return -EINVAL;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	if (inet_pton(AF_INET, address, block.address + sizeof v4_mapped) == 1) {
+		memcpy(block.address, v4_mapped, sizeof v4_mapped);
+		first_bit = V4_MAPPED_BITS;
+	} else if (inet_pton(AF_INET6, address, block.address) != 1) {
+		return -EINVAL;
+	}
+	prefix = 128 - first_bit;
+	if (text[len] == '/' &&
+		(u64_parse(text + len + 1, &prefix) < 0 || prefix > 128 - first_bit))
+		return -EINVAL;
+	block.prefix = (uint8_t)(first_bit + prefix);
+	if (!rest_is_zero(&block))
+		return -EINVAL;
+	*ret_block = block;
+	return 0;
+}
+
+struct blocks {
+	const struct address_block *items;
+	size_t n;
+};
+
+static int parse_blocks(struct conf_scope *scope, const struct node *node, void *field)
+{
+	const struct node *item = node->first_child;
+	struct address_block *blocks;
+	int rc = 0;
+
+	if (node->type != NODE_SEQUENCE && !node_is_null(node))
+		return conf_error(scope, node, "expected a list of address blocks, got %s",
+			conf_got(scope, node));
+	if (node->n_children > MAX_ADDRESSES)
+		return conf_error(scope, node, "expected at most %d items", MAX_ADDRESSES);
+	blocks = arena_calloc(conf_arena(scope), node->n_children + 1, sizeof *blocks);
+	if (!blocks)
+		return -ENOMEM;
+	for (size_t i = 0; i < node->n_children; i++, item = item->next) {
+		if (address_block_parse(item->text, &blocks[i]) < 0)
+			rc = conf_error(scope, item,
+				"expected an address or a block like 169.254.0.0/16 or fe80::/10, "
+				"with zeros after the prefix; got %s",
+				conf_got(scope, item));
+	}
+	*(struct blocks *)field = (struct blocks){ blocks, node->n_children };
+	return rc;
+}
+
+static void print_block(const struct address_block *block, struct sbuf *out)
+{
+	bool is_v4 = block->prefix >= V4_MAPPED_BITS &&
+		     memcmp(block->address, v4_mapped, sizeof v4_mapped) == 0;
+	char text[INET6_ADDRSTRLEN];
+
+	if (is_v4)
+		(void)inet_ntop(AF_INET, block->address + sizeof v4_mapped, text, sizeof text);
+	else
+		(void)inet_ntop(AF_INET6, block->address, text, sizeof text);
+	sbuf_printf(out, "\"%s/%d\"", text, block->prefix - (is_v4 ? V4_MAPPED_BITS : 0));
+}
+
+static void print_blocks(struct sbuf *out, const void *field)
+{
+	const struct blocks *blocks = field;
+
+	for (size_t i = 0; i < blocks->n; i++) {
+		sbuf_puts(out, i == 0 ? "[ " : ", ");
+		print_block(&blocks->items[i], out);
+	}
+	sbuf_puts(out, blocks->n == 0 ? "[]" : " ]");
+}
+
+const struct conf_custom conf_address_blocks = {
+	.parse = parse_blocks,
+	.print = print_blocks,
+	.schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+};
+
+/* ---- listeners ---- */
+
+static bool is_socket_path(const char *path)
+{
+	return path[0] == '/' && strlen(path) < sizeof((struct sockaddr_un *)0)->sun_path;
+}
+
+static bool is_ip(int family, const char *text, size_t len)
+{
+	uint8_t address[sizeof(struct in6_addr)];
+	char copy[INET6_ADDRSTRLEN];
+
+	if (len >= sizeof copy)
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return inet_pton(family, copy, address) == 1;
+}
+
+static bool is_listener(const char *text)
+{
+	const char *port = strrchr(text, ':');
+	uint64_t number;
+
+	if (strncmp(text, "unix:", 5) == 0)
+		return is_socket_path(text + 5);
+	if (!port || u64_parse(port + 1, &number) < 0 || number > UINT16_MAX)
+		return false;
+
+	size_t len = (size_t)(port - text);
+
+	if (len > 2 && text[0] == '[' && text[len - 1] == ']')
+		return is_ip(AF_INET6, text + 1, len - 2);
+	return is_ip(AF_INET, text, len);
+}
+
+static int parse_listen(struct conf_scope *scope, const struct node *node, void *field)
+{
+	static const struct conf_key as_list = { .name = "listen", .type = CONF_STRING_LIST };
+	struct conf_strings *listen = field;
+	const struct node *item = node->type == NODE_SEQUENCE ? node->first_child : node;
+	int rc = conf_value_parse(scope, &as_list, node, listen);
+
+	if (rc < 0)
+		return rc;
+	if (listen->n == 0)
+		return conf_error(scope, node, "expected at least one listener");
+	for (size_t i = 0; i < listen->n; i++, item = item->next) {
+		if (!is_listener(listen->items[i]))
+			rc = conf_error(scope, item,
+				"expected an IP address with a port like 127.0.0.1:9877 or [::1]:9877, "
+				"or unix:/absolute/path; got %s",
+				conf_got(scope, item));
+	}
+	return rc;
+}
+
+static void print_listen(struct sbuf *out, const void *field)
+{
+	const struct conf_strings *listen = field;
+
+	for (size_t i = 0; i < listen->n; i++) {
+		sbuf_puts(out, i == 0 ? "[ " : ", ");
+		conf_print_string(listen->items[i], out);
+	}
+	sbuf_puts(out, " ]");
+}
+
+const struct conf_custom conf_listen = {
+	.parse = parse_listen,
+	.print = print_listen,
+	.schema = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
+};

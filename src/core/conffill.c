@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine behind the key tables: for each row, the innermost level that has the key decides.
+ * core/conf.c drives it; custom parsers of kinds use conf_parse_section().
+ */
+#include "modelhealth/core/conffill.h"
+
+#include "modelhealth/core/check.h"
+#include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/confvalue.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+	MAX_FALLBACK_ITEMS = 8,
+	MAX_KEYS = 256, /* names that did-you-mean looks at */
+};
+
+struct arena *conf_arena(struct conf_scope *scope)
+{
+	return &scope->config->arena;
+}
+
+const struct check_kind *conf_kind_find(conf_kinds kinds, const char *name)
+{
+	while (*kinds && strcmp((*kinds)->name, name) != 0)
+		kinds++;
+	return *kinds;
+}
+
+/* ---- levels ---- */
+
+void conf_levels_push(struct conf_levels *levels, struct node *mapping)
+{
+	if (!mapping || mapping->type != NODE_MAPPING)
+		return;
+	must(levels->n < CONF_MAX_LEVELS);
+	memmove(&levels->node[1], &levels->node[0], levels->n * sizeof levels->node[0]);
+	levels->node[0] = mapping;
+	levels->n++;
+}
+
+/* The member that a dotted key names below mapping. */
+static const struct node *descend(const struct node *mapping, const char *key)
+{
+	char name[64];
+
+	while (mapping) {
+		size_t len = strcspn(key, ".");
+
+		must(len < sizeof name);
+		memcpy(name, key, len);
+		name[len] = '\0';
+		mapping = node_get(mapping, name);
+		if (key[len] == '\0')
+			break;
+		key += len + 1;
+	}
+	return mapping;
+}
+
+const struct node *conf_levels_find(
+	const struct conf_levels *levels, const char *key, size_t *ret_level)
+{
+	for (size_t i = 0; i < levels->n; i++) {
+		const struct node *node = descend(levels->node[i], key);
+
+		if (!node)
+			continue;
+		if (ret_level)
+			*ret_level = i;
+		return node;
+	}
+	return NULL;
+}
+
+const struct node *conf_node(struct conf_scope *scope, const char *key)
+{
+	const struct node *node = conf_levels_find(&scope->levels, key, NULL);
+
+	return node ? node : scope->endpoint;
+}
+
+/* ---- defaults of the table ---- */
+
+/* A row's default as nodes: a scalar, or a sequence of scalars when written "[ a, b ]". */
+struct fallback {
+	struct node node;
+	struct node items[MAX_FALLBACK_ITEMS];
+	char text[256];
+};
+
+static void make_scalar(struct node *node, const char *text)
+{
+	*node = (struct node){ .type = NODE_SCALAR, .file = "", .text = text, .shown = text };
+}
+
+static const struct node *make_fallback(struct fallback *fallback, const char *text)
+{
+	char *rest = fallback->text;
+	size_t n = 0;
+
+	make_scalar(&fallback->node, text);
+	if (text[0] != '[')
+		return &fallback->node;
+	fallback->node.type = NODE_SEQUENCE;
+	must(strlen(text) < sizeof fallback->text);
+	(void)memcpy(fallback->text, text, strlen(text) + 1);
+	while (*(rest += strspn(rest, "[], ")) != '\0') {
+		size_t len = strcspn(rest, "], ");
+		bool is_last = rest[len] == '\0';
+
+		must(n < MAX_FALLBACK_ITEMS);
+		rest[len] = '\0';
+		make_scalar(&fallback->items[n], rest);
+		fallback->items[n].parent = &fallback->node;
+		if (n > 0)
+			fallback->items[n - 1].next = &fallback->items[n];
+		n++;
+		rest += is_last ? len : len + 1;
+	}
+	fallback->node.first_child = n > 0 ? &fallback->items[0] : NULL;
+	fallback->node.n_children = n;
+	return &fallback->node;
+}
+
+/* ---- rows ---- */
+
+static void mix(struct conf_scope *scope, const struct conf_key *key, const struct node *node,
+	const void *field)
+{
+	struct conf_hashes *hashes = &scope->hashes;
+
+	if (key->effect == EFFECT_RESTART)
+		hashes->identity = conf_value_hash(key, node, field, hashes->identity);
+	hashes->content = conf_value_hash(key, node, field, hashes->content);
+}
+
+static int fill_section(struct conf_scope *scope, const struct conf_key *key,
+	const struct conf_levels *levels, void *field)
+{
+	struct conf_levels inner = { 0 };
+	int rc = 0;
+
+	for (size_t i = levels->n; i-- > 0;) {
+		struct node *node = node_get(levels->node[i], key->name);
+
+		if (!node || node_is_null(node))
+			continue;
+		if (node->type != NODE_MAPPING) {
+			rc = conf_error(
+				scope, node, "expected a mapping, got %s", conf_got(scope, node));
+			continue;
+		}
+		rc = conf_worse(rc, conf_check_names(scope, &key->section, 1, node));
+		conf_levels_push(&inner, node);
+	}
+	return conf_worse(rc, conf_fill(scope, key->section, &inner, field));
+}
+
+static int fill_value(struct conf_scope *scope, const struct conf_key *key,
+	const struct conf_levels *levels, void *field)
+{
+	struct fallback fallback;
+	const struct node *node = conf_levels_find(levels, key->name, NULL);
+	int rc;
+
+	if (!node && key->fallback)
+		node = make_fallback(&fallback, key->fallback);
+	if (!node && key->is_required && !scope->is_dry)
+		return conf_error(scope, scope->endpoint, "%s is missing", key->name);
+	if (!node)
+		return 0;
+	if (node->is_bad)
+		return -EINVAL;
+	rc = conf_value_parse(scope, key, node, field);
+	if (rc == 0)
+		mix(scope, key, node, field);
+	return rc;
+}
+
+int conf_fill(struct conf_scope *scope, const struct conf_key *table,
+	const struct conf_levels *levels, void *base)
+{
+	int result = 0;
+
+	for (const struct conf_key *key = table; key->name; key++) {
+		void *field = (char *)base + key->offset;
+		int rc = 0;
+
+		if (key->type == CONF_SECTION) {
+			/* Recursion over our tables, which are a few levels deep. */
+			rc = fill_section(scope, key, levels, field);
+		} else if (key->type == CONF_STRING_MAP || key->type == CONF_LABELS) {
+			rc = conf_value_merge(scope, key, levels, field);
+			if (rc == 0)
+				mix(scope, key, NULL, field);
+		} else if (key->type != CONF_BLOCK) {
+			rc = fill_value(scope, key, levels, field);
+		}
+		if (rc == -ENOMEM)
+			return rc;
+		result = conf_worse(result, rc);
+	}
+	return result;
+}
+
+int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
+	const struct node *mapping, void *target)
+{
+	const struct conf_key section = { .name = "", .section = table };
+	/* Nodes are constant to custom parsers; the levels note in them that names were checked. */
+	struct node copy = *mapping;
+	struct conf_levels levels = { .node = { &copy }, .n = 1 };
+	int rc;
+
+	if (mapping->type != NODE_MAPPING)
+		return conf_error(
+			scope, mapping, "expected a mapping, got %s", conf_got(scope, mapping));
+	rc = conf_check_names(scope, &section.section, 1, &copy);
+	return conf_worse(rc, conf_fill(scope, table, &levels, target));
+}
+
+/* ---- unknown keys ---- */
+
+static bool has_key(const struct conf_key *table, const char *name)
+{
+	while (table->name && strcmp(table->name, name) != 0)
+		table++;
+	return table->name != NULL;
+}
+
+/* Where a key that cannot stand here would be at home; NULL when nowhere. */
+static const char *home_of(struct conf_scope *scope, const char *name)
+{
+	static const struct {
+		const struct conf_key *table;
+		const char *home;
+	} homes[] = {
+		{ conf_endpoint_keys, "an endpoint" },
+		{ conf_shared_keys, "an endpoint, a group or defaults" },
+		{ conf_check_keys, "a check" },
+		{ conf_pace_keys, "a check, an endpoint, a group or defaults" },
+		{ conf_top_keys, "the top level of the main file" },
+	};
+
+	for (size_t i = 0; i < array_size(homes); i++) {
+		if (has_key(homes[i].table, name))
+			return homes[i].home;
+	}
+	for (conf_kinds kind = scope->kinds; *kind; kind++) {
+		if (has_key((*kind)->keys, name))
+			return (*kind)->name;
+	}
+	return NULL;
+}
+
+static int unknown_key(struct conf_scope *scope, const struct conf_key *const *tables,
+	size_t n_tables, const struct node *node)
+{
+	const char *names[MAX_KEYS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_tables; i++) {
+		for (const struct conf_key *key = tables[i]; key->name && n < MAX_KEYS; key++)
+			names[n++] = key->name;
+	}
+
+	const char *near = conf_did_you_mean(names, n, node->key);
+	const char *home = home_of(scope, node->key);
+
+	if (near)
+		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
+	if (home && conf_kind_find(scope->kinds, home))
+		return conf_key_error(scope, node, "this is a key of checks of kind %s", home);
+	if (home)
+		return conf_key_error(scope, node, "this key cannot stand here, but in %s", home);
+
+	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		sbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
+	return conf_key_error(scope, node, "unknown key; known here: %s", sbuf_str(&list));
+}
+
+int conf_check_names(struct conf_scope *scope, const struct conf_key *const *tables,
+	size_t n_tables, struct node *mapping)
+{
+	int rc = 0;
+
+	if (!mapping || mapping->type != NODE_MAPPING || mapping->is_known)
+		return 0;
+	mapping->is_known = true;
+	for (const struct node *child = mapping->first_child; child; child = child->next) {
+		size_t i = 0;
+
+		while (i < n_tables && !has_key(tables[i], child->key))
+			i++;
+		if (i == n_tables)
+			rc = unknown_key(scope, tables, n_tables, child);
+	}
+	return rc;
+}

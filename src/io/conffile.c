@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads the configuration's files, puts secrets and environment into their scalars, merges what
+ * is included, and hands one tree to core/conf.c. The app calls it at start and at reload; the
+ * trees and every copy of a secret made here are wiped before it returns.
+ */
+#include "modelhealth/io/conffile.h"
+
+#include "modelhealth/core/confscope.h"
+#include "modelhealth/io/readfile.h"
+#include "modelhealth/io/yaml.h"
+#include "modelhealth/text/sanitise.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	MAX_VALUE_BYTES = 256 * 1024 /* of one scalar after substitution */
+};
+
+struct file {
+	const char *path;
+	dev_t device;
+	ino_t inode;
+	const struct file *includer; /* NULL for the main file */
+};
+
+struct list {
+	struct node *node; /* in the main file's tree */
+	struct node *last;
+};
+
+struct loader {
+	struct conf_scope scope; /* for its errors */
+	struct arena arena;      /* trees and paths */
+	struct node *root;
+	struct list groups, endpoints;
+	unsigned n_files;
+	bool is_partial; /* something could not be read */
+};
+
+static int load_file(struct loader *loader, const char *path, const struct file *includer,
+	const struct node *include);
+
+/* The path, relative to the file that names it. NULL when memory is out. */
+static const char *resolve_path(struct loader *loader, const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (path[0] == '/' || !slash)
+		return arena_strdup(&loader->arena, path);
+	return arena_printf(&loader->arena, "%.*s/%s", (int)(slash - file), file, path);
+}
+
+/* ---- ${...} ---- */
+
+/* Adds a secret file's content, without its last line end. */
+static int add_file(
+	struct loader *loader, const struct node *node, const char *path, struct sbuf *out)
+{
+	struct readfile file = READFILE_INIT;
+	const char *problem = readfile(path, CONFFILE_MAX_SECRET_BYTES, &file);
+	size_t len = file.len;
+
+	if (len > 0 && file.data[len - 1] == '\n')
+		len--;
+	if (len > 0 && len < file.len && file.data[len - 1] == '\r')
+		len--;
+	for (size_t i = 0; i < len && !problem; i++) {
+		if ((unsigned char)file.data[i] < 0x20 || file.data[i] == 0x7f)
+			problem = "it holds control characters or more than one line";
+	}
+	if (!problem && len == 0)
+		problem = "it is empty";
+	if (!problem && !utf8_is_valid(file.data, len))
+		problem = "it is not UTF-8";
+	if (!problem)
+		sbuf_add(out, file.data, len);
+	readfile_fini(&file);
+	return problem ? conf_error(
+				 &loader->scope, node, "cannot use the file %s: %s", path, problem)
+		       : 0;
+}
+
+static int put_env(
+	struct loader *loader, const struct node *node, const char *name, struct sbuf *out)
+{
+	const char *value = getenv(name);
+
+	if (!value)
+		return conf_error(
+			&loader->scope, node, "the environment variable %s is not set", name);
+	if (!utf8_is_valid(value, strlen(value)))
+		return conf_error(
+			&loader->scope, node, "the environment variable %s is not UTF-8", name);
+	sbuf_puts(out, value);
+	return 0;
+}
+
+static int put_file(
+	struct loader *loader, const struct node *node, const char *name, struct sbuf *out)
+{
+	const char *path = resolve_path(loader, node->file, name);
+
+	return path ? add_file(loader, node, path, out) : -ENOMEM;
+}
+
+static int put_credential(
+	struct loader *loader, const struct node *node, const char *name, struct sbuf *out)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	const char *path;
+
+	if (strchr(name, '/') || name[0] == '.' || name[0] == '\0')
+		return conf_error(&loader->scope, node, "\"%s\" is no name of a credential", name);
+	if (!directory)
+		return conf_error(&loader->scope, node,
+			"there are no credentials: CREDENTIALS_DIRECTORY is not set (systemd sets it "
+			"for LoadCredential=)");
+	path = arena_printf(&loader->arena, "%s/%s", directory, name);
+	return path ? add_file(loader, node, path, out) : -ENOMEM;
+}
+
+static const struct source {
+	const char *prefix;
+	bool is_secret;
+	int (*put)(
+		struct loader *loader, const struct node *node, const char *name, struct sbuf *out);
+} sources[] = {
+	{ "credential:", true, put_credential },
+	{ "env:", false, put_env },
+	{ "file:", true, put_file },
+};
+
+static const struct source *find_source(const char *text)
+{
+	for (size_t i = 0; i < array_size(sources); i++) {
+		if (strncmp(text, sources[i].prefix, strlen(sources[i].prefix)) == 0)
+			return &sources[i];
+	}
+	return NULL;
+}
+
+/* What a scalar becomes. */
+struct expansion {
+	struct sbuf text, shown;
+	bool is_secret;
+};
+
+/* Puts one reference; rest begins after "${". Returns where the text goes on, NULL on error. */
+static const char *expand_one(struct loader *loader, const struct node *node, const char *rest,
+	struct expansion *expansion)
+{
+	const struct source *source = find_source(rest);
+	const char *end = strchr(rest, '}');
+	size_t at = expansion->text.len;
+	char *name;
+
+	if (!source || !end) {
+		(void)conf_error(&loader->scope, node,
+			"expected ${env:NAME}, ${file:/path} or ${credential:name} after \"${\"; "
+			"write $${ for the characters themselves");
+		return NULL;
+	}
+	rest += strlen(source->prefix);
+	name = arena_strndup(&loader->arena, rest, (size_t)(end - rest));
+	if (!name || source->put(loader, node, name, &expansion->text) < 0)
+		return NULL;
+	if (source->is_secret) {
+		expansion->is_secret = true;
+		sbuf_puts(&expansion->shown, SECRET_MASK);
+	} else {
+		sbuf_puts(&expansion->shown, sbuf_str(&expansion->text) + at);
+	}
+	return end + 1;
+}
+
+static bool expand_text(struct loader *loader, const struct node *node, struct expansion *expansion)
+{
+	const char *rest = node->text;
+
+	while (rest && *rest) {
+		size_t len = strcspn(rest, "$");
+
+		if (strncmp(rest + len, "$${", 3) == 0) {
+			sbuf_add(&expansion->text, rest, len);
+			sbuf_puts(&expansion->text, "${");
+			sbuf_add(&expansion->shown, rest, len);
+			sbuf_puts(&expansion->shown, "${");
+			rest += len + 3;
+			continue;
+		}
+		if (strncmp(rest + len, "${", 2) != 0 && rest[len] == '$')
+			len++;
+		sbuf_add(&expansion->text, rest, len);
+		sbuf_add(&expansion->shown, rest, len);
+		rest += len;
+		if (strncmp(rest, "${", 2) == 0)
+			rest = expand_one(loader, node, rest + 2, expansion);
+	}
+	return rest != NULL;
+}
+
+static int expand_node(struct loader *loader, struct node *node)
+{
+	struct expansion expansion = {
+		.text = { .limit = MAX_VALUE_BYTES },
+		.shown = { .limit = MAX_VALUE_BYTES },
+	};
+	int rc = 0;
+
+	node->is_bad = !expand_text(loader, node, &expansion);
+	if (!node->is_bad && (expansion.text.failed || expansion.shown.failed))
+		node->is_bad = conf_error(&loader->scope, node, "the value is longer than %d bytes",
+				       MAX_VALUE_BYTES) < 0;
+	if (!node->is_bad) {
+		node->is_secret = expansion.is_secret;
+		/* A secret is a text, even if it reads "null". */
+		node->is_quoted = node->is_quoted || expansion.is_secret;
+		node->shown = arena_strdup(&loader->arena, sbuf_str(&expansion.shown));
+		node->text = arena_strdup(&loader->arena, sbuf_str(&expansion.text));
+		rc = node->text && node->shown ? 0 : -ENOMEM;
+	}
+	if (expansion.text.data)
+		explicit_bzero(expansion.text.data, expansion.text.cap);
+	sbuf_fini(&expansion.text);
+	sbuf_fini(&expansion.shown);
+	return rc;
+}
+
+/* Every scalar of a file's tree, from first to last. */
+static int expand_tree(struct loader *loader, struct node *root)
+{
+	struct node *path[YAML_MAX_DEPTH + 1];
+	size_t depth = 0;
+	struct node *node = root;
+
+	while (node) {
+		if (node->type == NODE_SCALAR && strchr(node->text, '$') &&
+			expand_node(loader, node) < 0)
+			return -ENOMEM;
+		if (node->first_child) {
+			path[depth++] = node;
+			node = node->first_child;
+			continue;
+		}
+		while (!node->next && depth > 0)
+			node = path[--depth];
+		node = depth > 0 ? node->next : NULL;
+	}
+	return 0;
+}
+
+/* ---- includes ---- */
+
+static int compare_path(const void *left, const void *right)
+{
+	const char *const *a = left;
+	const char *const *b = right;
+
+	return strcmp(*a, *b);
+}
+
+/* One entry of include: a path, or a pattern that may match nothing. */
+static int include_pattern(struct loader *loader, const struct file *file, const struct node *item)
+{
+	const char *pattern;
+	glob_t matches;
+	int rc = 0;
+
+	loader->is_partial |= item->is_bad;
+	if (item->is_bad)
+		return 0;
+	if (item->type != NODE_SCALAR || item->text[0] == '\0') {
+		(void)conf_error(&loader->scope, item, "expected a path or a pattern");
+		return 0;
+	}
+	pattern = resolve_path(loader, file->path, item->text);
+	if (!pattern)
+		return -ENOMEM;
+	if (!strpbrk(pattern, "*?["))
+		return load_file(loader, pattern, file, item);
+	switch (glob(pattern, GLOB_ERR | GLOB_NOSORT, NULL, &matches)) {
+	case 0:
+		qsort(matches.gl_pathv, matches.gl_pathc, sizeof matches.gl_pathv[0], compare_path);
+		for (size_t i = 0; i < matches.gl_pathc && rc == 0; i++)
+			rc = load_file(loader, matches.gl_pathv[i], file, item);
+		break;
+	case GLOB_NOMATCH:
+		break;
+	case GLOB_NOSPACE:
+		return -ENOMEM;
+	default:
+		(void)conf_error(&loader->scope, item, "cannot read the directory of %s", pattern);
+		loader->is_partial = true;
+		return 0;
+	}
+	globfree(&matches);
+	return rc;
+}
+
+static int load_includes(struct loader *loader, const struct file *file, const struct node *root)
+{
+	const struct node *include = node_get(root, "include");
+	const struct node *item = include;
+
+	if (!include || node_is_null(include))
+		return 0;
+	if (include->type == NODE_MAPPING) {
+		(void)conf_error(
+			&loader->scope, include, "expected a list of paths, got a mapping");
+		return 0;
+	}
+	if (include->type == NODE_SCALAR)
+		return include_pattern(loader, file, include);
+	for (item = include->first_child; item; item = item->next) {
+		int rc = include_pattern(loader, file, item);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The main file's own list, made when it is missing. */
+static int find_list(struct loader *loader, const char *key, enum node_type type, struct list *list)
+{
+	struct node *node = node_get(loader->root, key);
+
+	if (!node) {
+		node = arena_alloc(&loader->arena, sizeof *node);
+		if (!node)
+			return -ENOMEM;
+		*node = (struct node){ .type = type,
+			.file = loader->root->file,
+			.key = key,
+			.text = "",
+			.shown = "",
+			.parent = loader->root,
+			.next = loader->root->first_child };
+		loader->root->first_child = node;
+		loader->root->n_children++;
+	}
+	if (node_is_null(node))
+		node->type = type;
+	list->node = node;
+	for (struct node *child = node->first_child; child; child = child->next)
+		list->last = child;
+	return 0;
+}
+
+/* Moves an included file's members behind the main file's. */
+static void append_list(struct loader *loader, struct list *list, struct node *from)
+{
+	if (!from || from->is_bad || node_is_null(from))
+		return;
+	if (from->type != list->node->type) {
+		if (list->node->type != NODE_SCALAR)
+			(void)conf_error(&loader->scope, from, "expected a %s, got %s",
+				list->node->type == NODE_MAPPING ? "mapping" : "list",
+				conf_got(&loader->scope, from));
+		return;
+	}
+	if (!from->first_child)
+		return;
+	if (list->last)
+		list->last->next = from->first_child;
+	else
+		list->node->first_child = from->first_child;
+	for (struct node *child = from->first_child; child; child = child->next)
+		list->last = child;
+	list->node->n_children += from->n_children;
+}
+
+static void merge_file(struct loader *loader, struct node *root)
+{
+	if (root->type != NODE_MAPPING) {
+		(void)conf_error(&loader->scope, root,
+			"expected a mapping with groups or endpoints, got %s",
+			conf_got(&loader->scope, root));
+		return;
+	}
+	for (struct node *child = root->first_child; child; child = child->next) {
+		if (strcmp(child->key, "groups") == 0)
+			append_list(loader, &loader->groups, child);
+		else if (strcmp(child->key, "endpoints") == 0)
+			append_list(loader, &loader->endpoints, child);
+		else if (strcmp(child->key, "include") != 0)
+			(void)conf_key_error(&loader->scope, child,
+				"an included file can hold include, groups and endpoints alone; the "
+				"rest belongs in the main file");
+	}
+}
+
+/* ---- files ---- */
+
+/* Reports a file that is on the way to itself, or too deep. */
+static int check_includers(
+	struct loader *loader, const struct file *file, const struct node *include)
+{
+	unsigned depth = 1;
+
+	for (const struct file *at = file->includer; at; at = at->includer, depth++) {
+		if (at->device == file->device && at->inode == file->inode)
+			return conf_error(
+				&loader->scope, include, "%s includes itself", file->path);
+	}
+	if (depth > CONFFILE_MAX_DEPTH)
+		return conf_error(&loader->scope, include, "%s is included more than %d files deep",
+			file->path, CONFFILE_MAX_DEPTH);
+	if (++loader->n_files > CONFFILE_MAX_FILES)
+		return conf_error(&loader->scope, include, "more than %d files are included",
+			CONFFILE_MAX_FILES);
+	return 0;
+}
+
+static int take_tree(struct loader *loader, const struct file *file, struct node *root)
+{
+	int rc = expand_tree(loader, root);
+
+	if (rc < 0)
+		return rc;
+	if (file->includer) {
+		merge_file(loader, root);
+	} else {
+		loader->root = root;
+		if (root->type != NODE_MAPPING)
+			return 0;
+		if (find_list(loader, "groups", NODE_MAPPING, &loader->groups) < 0 ||
+			find_list(loader, "endpoints", NODE_SEQUENCE, &loader->endpoints) < 0)
+			return -ENOMEM;
+	}
+	return load_includes(loader, file, root);
+}
+
+/* The file's tree, NULL with an error when there is none. 0 or -ENOMEM. */
+static int read_tree(struct loader *loader, struct file *file, const struct node *include,
+	struct node **ret_root)
+{
+	struct readfile content = READFILE_INIT;
+	const char *problem = readfile(file->path, CONFFILE_MAX_BYTES, &content);
+	struct conf_errors *errors = loader->scope.errors;
+	int rc = -EINVAL;
+
+	file->device = content.device;
+	file->inode = content.inode;
+	if (problem && include)
+		(void)conf_error(
+			&loader->scope, include, "cannot read %s: %s", file->path, problem);
+	else if (problem)
+		(void)conf_errors_add(
+			errors, file->path, 0, 0, "cannot read the file: %s", problem);
+	else if (check_includers(loader, file, include) == 0)
+		rc = yaml_parse(
+			&loader->arena, file->path, content.data, content.len, errors, ret_root);
+	readfile_fini(&content);
+	if (rc == 0 && !*ret_root && !include)
+		(void)conf_errors_add(errors, file->path, 1, 1,
+			"the file holds nothing; an empty configuration is \"endpoints: []\"");
+	loader->is_partial |= rc == -EINVAL;
+	return rc == -ENOMEM ? rc : 0;
+}
+
+/* Loads a file; include is the node that names it, NULL for the main file. Errors of the file are
+ * collected, not returned. 0 or -ENOMEM. Recursion ends at CONFFILE_MAX_DEPTH. */
+static int load_file(struct loader *loader, const char *path, const struct file *includer,
+	const struct node *include)
+{
+	struct file file = { .path = arena_strdup(&loader->arena, path), .includer = includer };
+	struct node *root = NULL;
+	int rc = file.path ? read_tree(loader, &file, include, &root) : -ENOMEM;
+
+	return rc == 0 && root ? take_tree(loader, &file, root) : rc;
+}
+
+int conffile_load(
+	const char *path, conf_kinds kinds, struct conf_errors *errors, struct config **ret_config)
+{
+	struct loader loader = { .scope = { .errors = errors } };
+	int rc = load_file(&loader, path, NULL, NULL);
+
+	if (loader.root)
+		loader.root->is_bad = loader.is_partial;
+	if (rc == 0)
+		rc = loader.root ? conf_build(loader.root, kinds, errors, ret_config) : -EINVAL;
+	conf_errors_sort(errors);
+	arena_wipe(&loader.arena);
+	arena_fini(&loader.arena);
+	return rc;
+}
