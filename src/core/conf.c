@@ -383,7 +383,8 @@ static const char *keep_file(
 	return arena_strdup(conf_arena(&build->scope), file);
 }
 
-/* Reads node into endpoint; errors are collected, not returned. 0 or -ENOMEM. before is the endpoint ahead of it, NULL for the first. */
+/* Reads node into endpoint; before is the endpoint ahead of it, NULL for the first. Errors are
+ * collected, not returned. 0 or -ENOMEM. */
 static int build_endpoint(struct build *build, struct node *node, struct endpoint_spec *endpoint,
 	const struct endpoint_spec *before)
 {
