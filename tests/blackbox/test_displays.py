@@ -98,7 +98,7 @@ def shown(server, journal):
     endpoints = [endpoint_of(server, f"{place}-{name}", place, PAYLOADS[name])
                  for place, name in CASES]
     endpoints.append(http_endpoint("well", server.url("healthy"),
-                                   labels={"quote": 'a"b\\c', "line": "one\ntwo"}))
+                                   labels={"quote": 'a"b\\c', "script": "<b>é</b>"}))
     wrapper = journal.wrapper if journal else ()
     with Daemon({"endpoints": endpoints}, wrapper=wrapper) as daemon:
         daemon.start()
@@ -142,7 +142,7 @@ def test_metrics_carry_nothing_from_peers(shown, promtool):
 
 
 def test_labels_of_the_operator_are_escaped(shown):
-    assert shown.listed["well"]["labels"] == {"quote": 'a"b\\c', "line": "one\ntwo"}
+    assert shown.listed["well"]["labels"] == {"quote": 'a"b\\c', "script": "<b>é</b>"}
 
 
 def test_number_of_series_does_not_depend_on_requests(shown):

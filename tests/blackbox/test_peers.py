@@ -224,7 +224,7 @@ def test_haproxy_checks_our_status_port(start, directory, nginx):
 def test_promtool_accepts_our_metrics(start, server, promtool):
     """With every kind of state, hostile labels and after a reload."""
     labels = {"team": 'se"arch\\ \u00e9', "tier": "1"}
-    daemon = start({"endpoints": [
+    daemon = start({"groups": {"chat": {}}, "endpoints": [
         http_endpoint("up", server.url("healthy"), labels=labels, group="chat"),
         http_endpoint("down", "http://127.0.0.1:1/", fall=1),
         http_endpoint("slow", server.url("healthy"), expect={"latency": {"degraded": "1us"}}),

@@ -287,7 +287,8 @@ def test_lost_network_of_ours_freezes_all_states(server, start):
     """All witnesses fail to be reached at once: one message, no endpoint is called down."""
     hole = FullBacklog()
     url = f"http://127.0.0.1:{hole.port}/"
-    daemon = start({"witnesses": ["witness"], "limits": {"per_host": 512}, "endpoints": [
+    daemon = start({"self_check": {"witnesses": ["witness"]}, "limits": {"per_host": 512},
+                    "endpoints": [
         http_endpoint("witness", url, fall=1),
         *[http_endpoint(f"behind-{number}", f"{url}{number}", fall=1) for number in range(5)],
         http_endpoint("local", server.url("healthy"))]})

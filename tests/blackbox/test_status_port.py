@@ -22,7 +22,7 @@ CLIENTS_PER_SOURCE_MAX = 32
 
 @pytest.fixture(scope="module")
 def daemon(server):
-    config = {"endpoints": canary_endpoints(server.url("healthy"))
+    config = {"groups": {"chat": {}}, "endpoints": canary_endpoints(server.url("healthy"))
               + [http_endpoint("chat-a", server.url("healthy"), group="chat",
                                labels={"team": "search"})]}
     with Daemon(config) as running:
