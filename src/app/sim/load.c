@@ -5,11 +5,19 @@
 #include "modelhealth/app/sim/load.h"
 
 #include "modelhealth/base/duration.h"
+#include "modelhealth/core/conf.h"
+#include "modelhealth/io/readfile.h"
+#include "modelhealth/io/yaml.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	MAX_FILE_BYTES = 1024 * 1024,
+	ERROR_SIZE = 256
+};
 
 int load_init(struct load *load)
 {
@@ -84,4 +92,100 @@ int load_seed(struct load *load, const char *text, char *ret_error, size_t error
 	if (r < 0)
 		(void)snprintf(ret_error, error_size, "seed: expected a number, got \"%s\"", text);
 	return r;
+}
+
+/* ---- YAML ---- */
+
+static int complain(struct conf_errors *errors, const struct node *node, const char *text)
+{
+	return conf_errors_add(errors, node->file, node->line, node->column, "%s", text);
+}
+
+/* One setting: a scalar, or a list of them for settings that add up. */
+static int load_setting(struct load *load, struct script *script, const struct node *node,
+	struct conf_errors *errors)
+{
+	bool is_list = node->type == NODE_SEQUENCE;
+	char error[ERROR_SIZE] = "out of memory";
+	int r = 0;
+
+	for (const struct node *item = is_list ? node->first_child : node; item;
+		item = is_list ? item->next : NULL) {
+		if (item->type != NODE_SCALAR)
+			r = complain(errors, item, "expected a value or a list of values");
+		else if (script_set(script, &load->arena, node->key, item->text, error,
+				 sizeof error) < 0)
+			r = complain(errors, item, error);
+	}
+	return r;
+}
+
+static int load_server_node(struct load *load, const struct node *node, struct conf_errors *errors)
+{
+	char error[ERROR_SIZE] = "out of memory";
+	struct script *script;
+	int r = 0;
+
+	if (node->type != NODE_MAPPING)
+		return complain(errors, node, "a server is a mapping of settings");
+	if (add_script(load, &script, error, sizeof error) < 0)
+		return complain(errors, node, error);
+	for (const struct node *child = node->first_child; child; child = child->next)
+		if (load_setting(load, script, child, errors) < 0)
+			r = -EINVAL;
+	if (r == 0 && script_check(script, error, sizeof error) < 0)
+		r = complain(errors, node, error);
+	return r;
+}
+
+static int load_root_node(struct load *load, const struct node *node, struct conf_errors *errors)
+{
+	char error[ERROR_SIZE] = "";
+	int r = 0;
+
+	if (strcmp(node->key, "servers") == 0 && node->type == NODE_SEQUENCE) {
+		for (const struct node *child = node->first_child; child; child = child->next)
+			if (load_server_node(load, child, errors) < 0)
+				r = -EINVAL;
+		return r;
+	}
+	if (strcmp(node->key, "control") == 0 && node->type == NODE_SCALAR)
+		r = load_control(load, node->text, error, sizeof error);
+	else if (strcmp(node->key, "seed") == 0 && node->type == NODE_SCALAR)
+		r = load_seed(load, node->text, error, sizeof error);
+	else
+		return complain(
+			errors, node, "expected control: ADDRESS, seed: NUMBER or servers: a list");
+	return r < 0 ? complain(errors, node, error) : 0;
+}
+
+static void load_text(struct load *load, const char *path, const struct readfile *file,
+	struct conf_errors *errors)
+{
+	struct node *root = NULL;
+
+	if (yaml_parse(&load->arena, path, file->data, file->len, errors, &root) < 0 || !root)
+		return;
+	if (root->type != NODE_MAPPING) {
+		(void)complain(errors, root, "expected a mapping with servers");
+		return;
+	}
+	for (const struct node *child = root->first_child; child; child = child->next)
+		(void)load_root_node(load, child, errors); /* each error is in the list */
+}
+
+int load_file(struct load *load, const char *path, struct sbuf *errors)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors list = { 0 };
+	_cleanup_(readfile_fini) struct readfile file = READFILE_INIT;
+	const char *problem = readfile(path, MAX_FILE_BYTES, &file);
+
+	if (problem) {
+		sbuf_printf(errors, "%s: %s\n", path, problem);
+		return -EIO;
+	}
+	load_text(load, path, &file, &list);
+	conf_errors_sort(&list);
+	conf_errors_print(&list, errors);
+	return list.n > 0 ? -EINVAL : 0;
 }

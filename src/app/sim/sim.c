@@ -24,8 +24,9 @@ enum {
 
 static void print_help(void)
 {
-	printf("modelhealth-sim [--listen ADDRESS[,KEY=VALUE]...]... [OPTION]...\n"
+	printf("modelhealth-sim [--config FILE] [--listen ADDRESS[,KEY=VALUE]...]... [OPTION]...\n"
 	       "Simulated model servers on loopback, with faults.\n\n"
+	       "  --config FILE     YAML: control, seed, and servers with the settings below\n"
 	       "  --control ADDRESS answer GET /_sim and POST /_sim/fault here\n"
 	       "  --listen SERVER   one server: its address, then settings; may be repeated\n"
 	       "  --quiet           say nothing when faults begin and end\n"
@@ -49,10 +50,21 @@ static void print_help(void)
 	       "(no server: all; no for: until &set=off; name=none ends every fault).\n");
 }
 
+/* Tells every error of the file. */
+static int load_config(struct load *load, const char *path)
+{
+	_cleanup_(sbuf_fini) struct sbuf errors = SBUF_INIT;
+	int r = load_file(load, path, &errors);
+
+	fputs(sbuf_str(&errors), stderr);
+	return r;
+}
+
 /* Returns -1 to go on, or the exit status. */
 static int read_options(int argc, char **argv, struct load *load, bool *ret_quiet)
 {
 	enum {
+		OPTION_CONFIG,
 		OPTION_CONTROL,
 		OPTION_HELP,
 		OPTION_LISTEN,
@@ -61,6 +73,7 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 		OPTION_VERSION
 	};
 	static const struct option options[] = {
+		{ "config", required_argument, NULL, OPTION_CONFIG },
 		{ "control", required_argument, NULL, OPTION_CONTROL },
 		{ "help", no_argument, NULL, OPTION_HELP },
 		{ "listen", required_argument, NULL, OPTION_LISTEN },
@@ -75,6 +88,10 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case OPTION_CONFIG:
+			if (load_config(load, optarg) < 0)
+				return EXIT_USAGE;
+			break;
 		case OPTION_CONTROL:
 			r = load_control(load, optarg, error, sizeof error);
 			break;
@@ -101,7 +118,7 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 	if (r == 0 && optind < argc)
 		(void)snprintf(error, sizeof error, "unexpected argument \"%s\"", argv[optind]);
 	else if (r == 0 && load->n_scripts == 0)
-		(void)snprintf(error, sizeof error, "no server; --listen gives one");
+		(void)snprintf(error, sizeof error, "no server; --listen or --config gives one");
 	else if (r == 0)
 		return -1;
 	fprintf(stderr, "modelhealth-sim: %s\n", error);

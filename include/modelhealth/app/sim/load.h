@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the simulator shall run, gathered from the command line.
+ * What the simulator shall run, gathered from the command line and YAML files.
  */
 #pragma once
 
@@ -29,3 +29,7 @@ int load_server(struct load *load, const char *text, char *ret_error, size_t err
 
 int load_control(struct load *load, const char *address, char *ret_error, size_t error_size);
 int load_seed(struct load *load, const char *text, char *ret_error, size_t error_size);
+
+/* A YAML file with control, seed and servers. Every error is added to errors as a line
+ * "file:line:column: what". 0 or -errno. */
+int load_file(struct load *load, const char *path, struct sbuf *errors);
