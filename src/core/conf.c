@@ -395,6 +395,7 @@ static int build_endpoint(struct build *build, struct node *node, struct endpoin
 	scope->endpoint = node;
 	scope->hashes = (struct conf_hashes){ 0 };
 	endpoint->tls_verify = true;
+	endpoint->config = scope->config;
 	endpoint->line = node->line;
 	endpoint->file = keep_file(build, node->file, before);
 	if (!endpoint->file)

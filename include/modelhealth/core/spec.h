@@ -11,6 +11,7 @@
 #include "modelhealth/core/health.h"
 
 struct check_kind;
+struct config;
 
 /* From cheap to dear. A failing tier suppresses the dearer ones. */
 enum tier {
@@ -65,7 +66,8 @@ struct label {
 };
 
 struct endpoint_spec {
-	const char *name; /* unique in the configuration */
+	const struct config *config; /* that it is part of */
+	const char *name;            /* unique in the configuration */
 	const char *type;
 	const char *group; /* NULL = none */
 	const char *url;   /* as configured, userinfo and query redacted: for display */

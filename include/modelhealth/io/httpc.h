@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transfer engine: one HTTP request or one TCP dialogue, start to end, with its own deadlines,
+ * caps and reasons. It never follows a redirect and never judges a status; that is the caller's.
+ */
+#pragma once
+
+#include "modelhealth/core/result.h"
+#include "modelhealth/core/spec.h"
+#include "modelhealth/io/tls.h"
+#include "modelhealth/io/url.h"
+
+struct dns;
+struct httpc;
+struct http_lane;
+struct http_transfer;
+struct loop;
+
+enum http_version {
+	HTTP_AUTO,     /* HTTP/2 when TLS negotiates it, else HTTP/1.1 */
+	HTTP_1_1,      /* nothing else */
+	HTTP_2,        /* HTTP/2 or protocol_error; over TLS by ALPN, in clear by Upgrade */
+	HTTP_2_DIRECT, /* HTTP/2 in clear without asking first (prior knowledge) */
+};
+
+enum http_reuse {
+	HTTP_FRESH, /* a new connection, closed at the end */
+	HTTP_REUSE, /* the lane's kept connection when it still lives; kept at the end */
+};
+
+/* What a data callback wants. */
+enum http_appetite {
+	HTTP_MORE,
+	HTTP_ENOUGH, /* stop here; the transfer ends well */
+};
+
+struct http_header {
+	const char *name;
+	struct secret value;
+};
+
+/* Everything is borrowed until the transfer is done or cancelled. */
+struct http_request {
+	const char *method; /* NULL = no HTTP: connect, send body, hand out what comes */
+	const struct url *url;
+	const struct http_header *headers;
+	size_t n_headers;
+	const char *body; /* NULL = none */
+	size_t body_len;
+	enum http_version version;
+	enum http_reuse reuse;         /* needs a lane */
+	const struct tls_setup *tls;   /* for https and tls URLs */
+	bool is_full_handshake_wanted; /* do not resume: the certificate itself is asked about */
+	const char *server_name;       /* TLS name to send and verify; NULL = the URL's host */
+	const char *unix_socket;       /* connect here instead; NULL = to the URL's host */
+	const struct url *proxy;       /* http or socks5h; NULL = none */
+	const struct address_block *deny;
+	size_t n_deny;
+	struct timeouts timeout;
+	usec_t begun_at;         /* monotonic: total counts from here */
+	size_t max_header_bytes; /* of all responses together, 1xx too */
+	size_t max_body_bytes;   /* decoded */
+	bool is_body_cut;        /* at max_body_bytes stop and end well */
+};
+
+enum {
+	HTTP_MAX_HEADER_BYTES = 32 * 1024,
+	HTTP_MAX_BODY_BYTES = 64 * 1024,
+};
+
+struct http_outcome {
+	/* reason OK = a complete (or wanted part of an) answer; timings, http_status, errno,
+	 * lib_err, cert_expires_at, reused and, for failures, detail are filled. */
+	struct result result;
+	const struct tls_facts *tls; /* NULL without TLS; borrowed for the call */
+	size_t body_bytes;           /* decoded bytes received */
+	bool is_body_cut;            /* there was more */
+};
+
+struct http_handlers {
+	/* A piece of the decoded body (or of the TCP answer). Runs inside libcurl: it may neither
+	 * start nor cancel a transfer. NULL = the body is counted and dropped. */
+	enum http_appetite (*on_data)(void *arg, const char *data, size_t len);
+	/* Exactly once per start, from the loop, never inside http_start, never after http_cancel.
+	 * The transfer is gone when it returns; it may start another. */
+	void (*on_done)(
+		void *arg, struct http_transfer *transfer, const struct http_outcome *outcome);
+	void *arg;
+};
+
+/* Both are borrowed. 0 or -errno. */
+int httpc_new(struct loop *loop, struct dns *dns, struct httpc **ret_httpc);
+
+/* No transfer and no lane may be left. */
+struct httpc *httpc_free(struct httpc *httpc);
+
+/* 0 and a transfer that will be done or must be cancelled, or -ENOMEM. */
+int http_start(struct httpc *httpc, struct http_lane *lane, const struct http_request *request,
+	const struct http_handlers *handlers, struct http_transfer **ret_transfer);
+
+/* Frees the transfer without a call. Not from on_data. */
+void http_cancel(struct http_transfer *transfer);
+
+/* In on_done: the index-th response header of that name (without case) in the final response, or
+ * NULL. Borrowed until on_done returns. */
+const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index);
+
+/*
+ * What one check keeps between its transfers: the kept connection and the TLS session. Lanes never
+ * share either, so no credential ever meets another's connection. One transfer at a time.
+ */
+struct http_lane *http_lane_new(struct httpc *httpc);
+struct http_lane *http_lane_free(struct http_lane *lane);
+
+struct httpc_stats {
+	uint64_t transfers_total;
+	uint64_t rebuilds_total; /* of a libcurl multi handle after an error of its own */
+	unsigned running;
+	unsigned idle_handles; /* in the pool */
+};
+
+const struct httpc_stats *httpc_stats(struct httpc *httpc);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of check kinds: what `type:` and `checks.*.kind:` can name. Read by the loader.
+ */
+#include "modelhealth/checks/kinds.h"
+
+const struct check_kind *const check_kinds[] = {
+	&check_http,
+	&check_tcp,
+	NULL,
+};

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connecting half of a check's configuration: url, tls, proxy, unix socket. Owned by the
+ * params of the http and tcp checks.
+ */
+#include "modelhealth/checks/target.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+const struct conf_key target_tls_keys[] = {
+	{ .name = "ca_file",
+		.type = CONF_STRING,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct target_tls, ca_file),
+		.example = "/etc/ssl/private-ca.pem",
+		.help = "PEM file with the certificate authorities to trust; the system's when "
+			"unset. Read at load and reload." },
+	{ .name = "cert_file",
+		.type = CONF_STRING,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct target_tls, cert_file),
+		.example = "/etc/modelhealthd/client.pem",
+		.help = "PEM file with our client certificate and its chain; needs key_file." },
+	{ .name = "key_file",
+		.type = CONF_STRING,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct target_tls, key_file),
+		.example = "/etc/modelhealthd/client.key",
+		.help = "PEM file with the key of cert_file, without a passphrase." },
+	{ .name = "server_name",
+		.type = CONF_STRING,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct target_tls, server_name),
+		.example = "models.example.com",
+		.help = "Name to ask for (SNI) and to verify in the certificate, when it is not the "
+			"host of url." },
+	{ .name = "verify",
+		.type = CONF_BOOL,
+		.fallback = "true",
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct target_tls, verify),
+		.help = "Whether the certificate must be valid. Switching it off is shown wherever "
+			"the endpoint is shown." },
+	CONF_END,
+};
+
+static int parse_url(struct conf_scope *scope, const char *key, const char *text, unsigned schemes,
+	struct url **ret_url)
+{
+	const char *error;
+	int r = url_parse(text, schemes, ret_url, &error);
+
+	if (r == -ENOMEM)
+		return r;
+	return r < 0 ? conf_error(scope, conf_node(scope, key), "the URL %s", error) : 0;
+}
+
+static int load_trust(struct target *target, struct conf_scope *scope)
+{
+	int r;
+
+	if (!target->tls.verify)
+		return 0;
+	r = tls_trust_new(target->tls.ca_file, &target->trust);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return conf_error(scope, conf_node(scope, "tls.ca_file"),
+		"cannot load certificate authorities from %s: %s",
+		target->tls.ca_file ? target->tls.ca_file : "the system's bundle",
+		r == -EBADMSG ? "there is no PEM certificate in it" : strerrordesc_np(-r));
+}
+
+static int load_identity(struct target *target, struct conf_scope *scope)
+{
+	const struct target_tls *tls = &target->tls;
+	int r;
+
+	if (!tls->cert_file && !tls->key_file)
+		return 0;
+	if (!tls->cert_file || !tls->key_file)
+		return conf_error(scope,
+			conf_node(scope, tls->cert_file ? "tls.cert_file" : "tls.key_file"),
+			"cert_file and key_file need each other");
+	r = tls_identity_new(tls->cert_file, tls->key_file, &target->identity);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return conf_error(scope, conf_node(scope, "tls.cert_file"), "cannot load %s and %s: %s",
+		tls->cert_file, tls->key_file,
+		r == -EBADMSG ? "not PEM, or key and certificate do not match"
+			      : strerrordesc_np(-r));
+}
+
+static int check_unix_socket(const struct target *target, struct conf_scope *scope)
+{
+	const struct sockaddr_un *address = NULL;
+
+	if (!target->unix_socket)
+		return 0;
+	if (target->unix_socket[0] != '/')
+		return conf_error(
+			scope, conf_node(scope, "unix_socket"), "expected an absolute path");
+	if (strlen(target->unix_socket) >= sizeof address->sun_path)
+		return conf_error(scope, conf_node(scope, "unix_socket"),
+			"a socket path has at most %zu bytes", sizeof address->sun_path - 1);
+	if (target->proxy_text)
+		return conf_error(scope, conf_node(scope, "unix_socket"),
+			"a unix socket is not reached through a proxy");
+	return 0;
+}
+
+static int set_host(
+	const struct target *target, struct conf_scope *scope, struct endpoint_spec *endpoint)
+{
+	bool is_ipv6 = strchr(target->url->host, ':') != NULL;
+
+	endpoint->host = target->unix_socket ? target->unix_socket
+					     : arena_printf(conf_arena(scope), "%s%s%s:%u",
+						       is_ipv6 ? "[" : "", target->url->host,
+						       is_ipv6 ? "]" : "", target->url->port);
+	return endpoint->host ? 0 : -ENOMEM;
+}
+
+int target_compile(struct target *target, unsigned schemes, struct conf_scope *scope,
+	struct endpoint_spec *endpoint)
+{
+	int r = parse_url(scope, "url", target->url_text, schemes, &target->url);
+
+	if (r < 0)
+		return r;
+	r = check_unix_socket(target, scope);
+	if (r == 0 && target->proxy_text)
+		r = parse_url(scope, "proxy", target->proxy_text,
+			1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy);
+	if (r == 0 && target->url->is_tls)
+		r = load_trust(target, scope);
+	if (r == 0 && target->url->is_tls)
+		r = load_identity(target, scope);
+	if (r < 0)
+		return r;
+	target->setup = (struct tls_setup){
+		.is_verified = target->tls.verify,
+		.trust = target->trust,
+		.identity = target->identity,
+	};
+	if (target->url->is_tls && !target->tls.verify)
+		endpoint->tls_verify = false;
+	return set_host(target, scope, endpoint);
+}
+
+void target_dispose(const struct target *target)
+{
+	url_free(target->url);
+	url_free(target->proxy);
+	tls_trust_unref(target->trust);
+	tls_identity_free(target->identity);
+}
+
+void target_request(
+	const struct target *target, const struct probe *probe, struct http_request *request)
+{
+	const struct config *config = probe->spec->endpoint->config;
+
+	must(config); /* without it there is no deny list */
+	request->url = target->url;
+	request->proxy = target->proxy;
+	request->unix_socket = target->unix_socket;
+	request->server_name = target->url->is_tls ? target->tls.server_name : NULL;
+	request->tls = &target->setup;
+	request->deny = config->deny_addresses;
+	request->n_deny = config->n_deny_addresses;
+	request->timeout = probe->spec->timeout;
+	request->begun_at = probe->t0;
+}

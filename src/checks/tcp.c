@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tcp check: connects, with TLS when the URL says tls://, and when configured sends a text and
+ * waits for an answer (Redis PING, an SMTP banner). The engine starts and cancels it.
+ */
+#include "modelhealth/checks/kinds.h"
+#include "modelhealth/checks/target.h"
+#include "modelhealth/io/io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ANSWER_MAX = 4096, /* bytes looked at for `expect` */
+};
+
+struct tcp_params {
+	struct target target;
+	const char *send;
+};
+
+struct tcp_probe {
+	struct probe *probe;
+	struct http_lane *lane;
+	struct http_transfer *transfer; /* NULL = idle */
+};
+
+static const struct conf_key tcp_keys[] = {
+	TARGET_KEYS(struct tcp_params),
+	{ .name = "send",
+		.type = CONF_STRING,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct tcp_params, send),
+		.example = "\"PING\\r\\n\"",
+		.help = "Text to send after connecting." },
+	{ .name = "url",
+		.type = CONF_URL,
+		.is_required = true,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct tcp_params, target.url_text),
+		.example = "tcp://10.0.0.5:6379",
+		.help = "Where to connect: tcp://host:port, or tls://host:port for TLS." },
+	CONF_END,
+};
+
+static int tcp_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
+	struct check_spec *spec, void *params)
+{
+	struct tcp_params *tcp = params;
+
+	(void)spec;
+	return target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint);
+}
+
+static void tcp_dispose(const void *params)
+{
+	const struct tcp_params *tcp = params;
+
+	target_dispose(&tcp->target);
+}
+
+static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
+{
+	struct tcp_probe *state = arg;
+
+	(void)transfer;
+	state->transfer = NULL;
+	state->probe->result = outcome->result;
+	state->probe->done(state->probe);
+}
+
+static struct tcp_probe *prepare(struct probe *probe)
+{
+	struct tcp_probe *state = probe->priv;
+
+	if (state)
+		return state;
+	state = calloc(1, sizeof *state);
+	if (!state)
+		return NULL;
+	state->probe = probe;
+	state->lane = http_lane_new(probe->io->httpc);
+	if (!state->lane) {
+		free(state);
+		return NULL;
+	}
+	probe->priv = state;
+	return state;
+}
+
+static void tcp_start(struct probe *probe)
+{
+	const struct tcp_params *tcp = probe->spec->params;
+	struct tcp_probe *state = prepare(probe);
+	struct http_request request = {
+		.body = tcp->send,
+		.body_len = tcp->send ? strlen(tcp->send) : 0,
+		.max_body_bytes = ANSWER_MAX,
+	};
+	struct http_handlers handlers = { .on_done = on_done, .arg = state };
+
+	target_request(&tcp->target, probe, &request);
+	if (state && http_start(probe->io->httpc, state->lane, &request, &handlers,
+			     &state->transfer) == 0)
+		return;
+	result_set(&probe->result, REASON_LOCAL_MEMORY, NULL);
+	probe->done(probe);
+}
+
+static void tcp_cancel(struct probe *probe)
+{
+	struct tcp_probe *state = probe->priv;
+
+	http_cancel(take_ptr(state->transfer));
+}
+
+static void tcp_fini(struct probe *probe)
+{
+	struct tcp_probe *state = probe->priv;
+
+	if (!state)
+		return;
+	http_lane_free(state->lane);
+	free(state);
+	probe->priv = NULL;
+}
+
+const struct check_kind check_tcp = {
+	.name = "tcp",
+	.keys = tcp_keys,
+	.params_size = sizeof(struct tcp_params),
+	.compile = tcp_compile,
+	.dispose = tcp_dispose,
+	.start = tcp_start,
+	.cancel = tcp_cancel,
+	.fini = tcp_fini,
+};

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thin layer over libcurl's URL parser: which schemes we know, what we refuse, and one value
+ * with everything in it. The checks hold what they configure, redirects make short-lived ones.
+ */
+#include "modelhealth/io/url.h"
+
+#include "modelhealth/base/sbuf.h"
+
+#include <curl/curl.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	uint16_t port; /* 0 = must be written */
+	bool is_tls;
+} schemes_known[] = {
+	[URL_HTTP] = { "http", 80, false },
+	[URL_HTTPS] = { "https", 443, true },
+	[URL_SOCKS5H] = { "socks5h", 1080, false },
+	[URL_TCP] = { "tcp", 0, false },
+	[URL_TLS] = { "tls", 0, true },
+};
+
+static_assert(array_size(schemes_known) == URL_SCHEME_N, "one row per scheme");
+
+/* Parts as libcurl hands them out; each is freed by curl_free. */
+struct parts {
+	char *scheme, *host, *port, *path, *query, *user, *password, *zone;
+};
+
+static void curlu_freep(CURLU **handle)
+{
+	curl_url_cleanup(*handle);
+}
+
+static void parts_fini(struct parts *parts)
+{
+	char *all[] = { parts->scheme, parts->host, parts->port, parts->path, parts->query,
+		parts->user, parts->password, parts->zone };
+
+	if (parts->password)
+		explicit_bzero(parts->password, strlen(parts->password));
+	for (size_t i = 0; i < array_size(all); i++)
+		curl_free(all[i]);
+}
+
+/* A part that may be missing is NULL then; only a lack of memory is an error. */
+static bool get_part(CURLU *handle, CURLUPart part, unsigned flags, char **ret_text)
+{
+	return curl_url_get(handle, part, ret_text, flags) != CURLUE_OUT_OF_MEMORY;
+}
+
+static bool get_parts(CURLU *handle, struct parts *parts)
+{
+	return get_part(handle, CURLUPART_SCHEME, 0, &parts->scheme) &&
+	       get_part(handle, CURLUPART_HOST, 0, &parts->host) &&
+	       get_part(handle, CURLUPART_PORT, 0, &parts->port) &&
+	       get_part(handle, CURLUPART_PATH, 0, &parts->path) &&
+	       get_part(handle, CURLUPART_QUERY, 0, &parts->query) &&
+	       get_part(handle, CURLUPART_USER, CURLU_URLDECODE, &parts->user) &&
+	       get_part(handle, CURLUPART_PASSWORD, CURLU_URLDECODE, &parts->password) &&
+	       get_part(handle, CURLUPART_ZONEID, 0, &parts->zone);
+}
+
+/* Strips the brackets of IPv6 and lowers the case, in place. False for a name that we would not
+ * send to a name server. */
+static bool normalise_host(char *host)
+{
+	size_t len = strlen(host);
+
+	if (len > 1 && host[0] == '[' && host[len - 1] == ']') {
+		memmove(host, host + 1, len - 2);
+		len -= 2;
+		host[len] = '\0';
+	}
+	if (len == 0 || len > URL_MAX_HOST)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)host[i];
+
+		if (c <= ' ' || c >= 0x7f)
+			return false;
+		if (c >= 'A' && c <= 'Z')
+			host[i] = (char)(c - 'A' + 'a');
+	}
+	return true;
+}
+
+static int find_scheme(const struct parts *parts, unsigned schemes, enum url_scheme *ret_scheme)
+{
+	for (enum url_scheme scheme = 0; scheme < URL_SCHEME_N; scheme++) {
+		if ((schemes & (1u << scheme)) != 0 &&
+			strcmp(parts->scheme, schemes_known[scheme].name) == 0) {
+			*ret_scheme = scheme;
+			return 0;
+		}
+	}
+	return -EPROTONOSUPPORT;
+}
+
+static char *put(char **end, const char *text)
+{
+	char *begin = *end;
+
+	*end = stpcpy(begin, text) + 1;
+	return begin;
+}
+
+static struct url *assemble(const struct parts *parts, enum url_scheme scheme, uint16_t port)
+{
+	const char *query = parts->query ? parts->query : "";
+	const char *user = parts->user ? parts->user : "";
+	const char *password = parts->password ? parts->password : "";
+	size_t text_size = strlen(parts->host) + strlen(parts->path) + strlen(query) +
+			   strlen(user) + strlen(password) + 6;
+	struct url *url = calloc(1, sizeof *url + text_size);
+	char *end;
+
+	if (!url)
+		return NULL;
+	end = (char *)(url + 1);
+	url->scheme = scheme;
+	url->scheme_text = schemes_known[scheme].name;
+	url->is_tls = schemes_known[scheme].is_tls;
+	url->port = port;
+	url->host = put(&end, parts->host);
+	url->user = secret_from(put(&end, user));
+	url->password = secret_from(put(&end, password));
+	url->target = end;
+	end = stpcpy(end, parts->path);
+	if (query[0] != '\0') {
+		*end++ = '?';
+		(void)stpcpy(end, query);
+	}
+	return url;
+}
+
+static int take_apart(CURLU *handle, unsigned schemes, struct url **ret_url, const char **ret_error)
+{
+	_cleanup_(parts_fini) struct parts parts = { 0 };
+	enum url_scheme scheme;
+	unsigned long port;
+
+	if (!get_parts(handle, &parts))
+		return -ENOMEM;
+	*ret_error = "has no scheme";
+	if (!parts.scheme)
+		return -EINVAL;
+	*ret_error = "its scheme is not one that is allowed here";
+	if (find_scheme(&parts, schemes, &scheme) < 0)
+		return -EPROTONOSUPPORT;
+	*ret_error = "an IPv6 zone is not supported";
+	if (parts.zone)
+		return -EINVAL;
+	*ret_error = "has no usable host (write an international name as xn--…)";
+	if (!parts.host || !normalise_host(parts.host))
+		return -EINVAL;
+	*ret_error = "needs a port";
+	port = parts.port ? strtoul(parts.port, NULL, 10) : schemes_known[scheme].port;
+	if (port == 0 || port > UINT16_MAX)
+		return -EINVAL;
+	*ret_url = assemble(&parts, scheme, (uint16_t)port);
+	return *ret_url ? 0 : -ENOMEM;
+}
+
+static int set_url(CURLU *handle, const char *text, unsigned flags, const char **ret_error)
+{
+	CURLUcode code;
+
+	*ret_error = "is longer than 8 KiB";
+	if (strlen(text) > URL_MAX_BYTES)
+		return -EINVAL;
+	code = curl_url_set(handle, CURLUPART_URL, text, flags | CURLU_NON_SUPPORT_SCHEME);
+	if (code == CURLUE_OUT_OF_MEMORY)
+		return -ENOMEM;
+	*ret_error = curl_url_strerror(code);
+	return code == CURLUE_OK ? 0 : -EINVAL;
+}
+
+int url_parse(const char *text, unsigned schemes, struct url **ret_url, const char **ret_error)
+{
+	_cleanup_(curlu_freep) CURLU *handle = curl_url();
+	int r;
+
+	if (!handle)
+		return -ENOMEM;
+	r = set_url(handle, text, 0, ret_error);
+	return r < 0 ? r : take_apart(handle, schemes, ret_url, ret_error);
+}
+
+/* Without user and password, so that they are not inherited by the reference. */
+static void write_base(const struct url *base, struct sbuf *out)
+{
+	bool is_ipv6 = strchr(base->host, ':') != NULL;
+
+	sbuf_printf(out, "%s://%s%s%s:%u%s", base->scheme_text, is_ipv6 ? "[" : "", base->host,
+		is_ipv6 ? "]" : "", base->port, base->target);
+}
+
+int url_join(const struct url *base, const char *reference, unsigned schemes, struct url **ret_url,
+	const char **ret_error)
+{
+	_cleanup_(curlu_freep) CURLU *handle = curl_url();
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	int r;
+
+	write_base(base, &text);
+	if (!handle || text.failed)
+		return -ENOMEM;
+	r = set_url(handle, sbuf_str(&text), 0, ret_error);
+	if (r == 0)
+		r = set_url(handle, reference, CURLU_URLENCODE, ret_error);
+	return r < 0 ? r : take_apart(handle, schemes, ret_url, ret_error);
+}
+
+struct url *url_free(struct url *url)
+{
+	if (!url)
+		return NULL;
+	secret_wipe(&url->user);
+	secret_wipe(&url->password);
+	free(url);
+	return NULL;
+}
+
+void url_freep(struct url **url)
+{
+	*url = url_free(*url);
+}
+
+bool url_same_origin(const struct url *a, const struct url *b)
+{
+	return a->scheme == b->scheme && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+bool url_has_default_port(const struct url *url)
+{
+	return url->port == schemes_known[url->scheme].port;
+}
