@@ -187,7 +187,8 @@ static int settle_fast_interval(struct conf_scope *scope, struct check_spec *che
 
 	(void)conf_levels_find(&scope->levels, "interval", &interval_level);
 	if (check->fast_interval == 0)
-		check->fast_interval = max_of(check->interval / 3, USEC_PER_SEC);
+		check->fast_interval =
+			max_of(check->interval / 3 / USEC_PER_MSEC * USEC_PER_MSEC, USEC_PER_SEC);
 	if (check->fast_interval <= check->interval)
 		return 0;
 	if (!node || fast_level > interval_level) {

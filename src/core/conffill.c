@@ -133,8 +133,8 @@ static void mix(struct conf_scope *scope, const struct conf_key *key, const stru
 	struct conf_hashes *hashes = &scope->hashes;
 
 	if (key->effect == EFFECT_RESTART)
-		hashes->identity = conf_value_hash(key, node, field, hashes->identity);
-	hashes->content = conf_value_hash(key, node, field, hashes->content);
+		hashes->identity = conf_value_type(key)->hash(key, node, field, hashes->identity);
+	hashes->content = conf_value_type(key)->hash(key, node, field, hashes->content);
 }
 
 static int fill_section(struct conf_scope *scope, const struct conf_key *key,
@@ -192,8 +192,8 @@ int conf_fill(struct conf_scope *scope, const struct conf_key *table,
 		if (key->type == CONF_SECTION) {
 			/* Recursion over our tables, which are a few levels deep. */
 			rc = fill_section(scope, key, levels, field);
-		} else if (key->type == CONF_STRING_MAP || key->type == CONF_LABELS) {
-			rc = conf_value_merge(scope, key, levels, field);
+		} else if (conf_value_type(key)->merge) {
+			rc = conf_value_type(key)->merge(scope, key, levels, field);
 			if (rc == 0)
 				mix(scope, key, NULL, field);
 		} else if (key->type != CONF_BLOCK) {

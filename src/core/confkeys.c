@@ -36,6 +36,7 @@ static const struct conf_key status_keys[] = {
 	  .offset = offsetof(struct config, listen), .effect = EFFECT_PROCESS,
 	  .fallback = "[ 127.0.0.1:9877 ]",
 	  .example = "[ 127.0.0.1:9877, unix:/run/modelhealthd/status.sock ]",
+	  .is_shown = true,
 	  .help = "Where the status port listens: an IP address with a port ([::1]:9877 for IPv6), or unix: and the path of a socket. Reload and checks on demand are served on unix sockets alone." },
 	{ .name = "allowed_hosts", .type = CONF_STRING_LIST,
 	  .offset = offsetof(struct config, allowed_hosts), .effect = EFFECT_UPDATE,

@@ -85,6 +85,7 @@ struct conf_key {
 	const struct conf_key *section;   /* CONF_SECTION: its table, ended by a row without name */
 	const struct conf_custom *custom; /* CONF_CUSTOM */
 	const char *example; /* a value worth showing in the example file; NULL = the default */
+	bool is_shown;       /* the example file sets it, instead of showing it as a comment */
 	const char *help;    /* one or two sentences for the manual page */
 };
 

@@ -28,8 +28,8 @@ struct conf_hashes {
 };
 
 struct conf_copy {
-	const struct node *node;
-	const char *text;
+	const char *from; /* the node's text */
+	const char *text; /* its copy in the arena */
 };
 
 struct conf_scope {

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commented example file and the item lists of modelhealthd.yaml(5), from the key tables. Run
+ * when the documents are refreshed; a test compares them with what is checked in.
+ */
+#include "modelhealth/core/conf.h"
+
+#include "modelhealth/core/check.h"
+#include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/confvalue.h"
+
+#include <string.h>
+
+enum {
+	TEXT_COLUMNS = 96
+};
+
+/* ---- the example ---- */
+
+/*
+ * Help stands in lines "# text". A setting that is not in force stands in lines "#key: value", or
+ * with blanks after the # when it is deeper, so that taking the # away puts it in force.
+ */
+static void put_help(struct sbuf *out, unsigned indent, const char *text)
+{
+	size_t column = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (column == 0 || column + 1 + len > TEXT_COLUMNS) {
+			sbuf_printf(out, "%s%*s#", column == 0 ? "" : "\n", (int)indent, "");
+			column = indent + 1;
+		}
+		sbuf_putc(out, ' ');
+		sbuf_add(out, text, len);
+		column += 1 + len;
+		text += len + strspn(text + len, " ");
+	}
+	sbuf_putc(out, '\n');
+}
+
+/* Where a setting of the example goes. */
+struct place {
+	unsigned hash;  /* column of the # */
+	unsigned depth; /* blanks behind it */
+	bool is_comment;
+};
+
+static void put_indent(struct sbuf *out, struct place place)
+{
+	sbuf_printf(out, "%*s%s%*s", (int)place.hash, "", place.is_comment ? "#" : "",
+		(int)place.depth, "");
+}
+
+static const char *sample_of(const struct conf_key *key)
+{
+	return key->example ? key->example : key->fallback;
+}
+
+static void example_key(struct sbuf *out, const struct conf_key *key, struct place place)
+{
+	put_help(out, place.hash, key->help);
+	place.is_comment = place.is_comment && !key->is_shown;
+	put_indent(out, place);
+	if (key->type != CONF_SECTION) {
+		sbuf_printf(out, "%s: %s\n", key->name, sample_of(key));
+		return;
+	}
+	sbuf_printf(out, "%s:\n", key->name);
+	place.depth += 2;
+	for (const struct conf_key *inner = key->section; inner->name; inner++)
+		example_key(out, inner, place);
+}
+
+static void example_table(struct sbuf *out, const struct conf_key *table, struct place place)
+{
+	for (; table->name; table++) {
+		if (table->type != CONF_BLOCK)
+			example_key(out, table, place);
+	}
+}
+
+static void example_section(struct sbuf *out, const struct conf_key *key)
+{
+	put_help(out, 0, key->help);
+	sbuf_printf(out, "%s:\n", key->name);
+	example_table(out, key->section, (struct place){ .hash = 2, .is_comment = true });
+	sbuf_putc(out, '\n');
+}
+
+/* An endpoint of a kind, with every key of that kind. */
+static void example_endpoint(struct sbuf *out, const struct check_kind *kind)
+{
+	struct place place = { .hash = 2, .depth = 2, .is_comment = true };
+
+	sbuf_printf(out, "\n  # An endpoint of type %s, with every key of that kind of check.\n",
+		kind->name);
+	sbuf_printf(out, "  #- name: example-%s\n  #  type: %s\n", kind->name, kind->name);
+	example_table(out, kind->keys, place);
+}
+
+static const char *top_help(const char *name)
+{
+	const struct conf_key *key = conf_top_keys;
+
+	while (strcmp(key->name, name) != 0)
+		key++;
+	return key->help;
+}
+
+void conf_write_example(conf_kinds kinds, struct sbuf *out)
+{
+	sbuf_puts(out,
+		"# Configuration of modelhealthd, see modelhealthd.yaml(5). Lines that begin "
+		"with # and a key show\n# defaults or samples; take the # away to set "
+		"them. Check with: modelhealthd --check\n\n");
+	for (const struct conf_key *key = conf_top_keys; key->name; key++) {
+		if (key->type == CONF_SECTION) {
+			example_section(out, key);
+		} else if (key->type != CONF_BLOCK || key->example) {
+			example_key(out, key, (struct place){ .is_comment = true });
+			sbuf_putc(out, '\n');
+		}
+	}
+	put_help(out, 0, top_help("defaults"));
+	sbuf_puts(out, "defaults:\n");
+	example_table(out, conf_pace_keys, (struct place){ .hash = 2, .is_comment = true });
+	sbuf_putc(out, '\n');
+	put_help(out, 0, top_help("groups"));
+	sbuf_puts(out, "groups:\n  #chat:\n  #  labels: { team: search }\n\n");
+	put_help(out, 0, top_help("endpoints"));
+	sbuf_puts(out, "endpoints:\n");
+	sbuf_puts(out, "  # Keys of every endpoint. Any key of defaults may stand here too.\n");
+	sbuf_puts(out, "  #- checks: { live: { interval: 5s } }\n");
+	example_table(out, conf_endpoint_keys,
+		(struct place){ .hash = 2, .depth = 2, .is_comment = true });
+	example_table(
+		out, conf_shared_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
+	sbuf_puts(out, "  #  url: http://10.0.0.5:8000\n");
+	for (; *kinds; kinds++)
+		example_endpoint(out, *kinds);
+}
+
+/* ---- the manual ---- */
+
+/* Text for mdoc(7): no line begins a macro, no backslash an escape. */
+static void put_mdoc(struct sbuf *out, const char *text)
+{
+	if (text[0] == '.' || text[0] == '\'')
+		sbuf_puts(out, "\\&");
+	for (; *text; text++) {
+		if (*text == '\\')
+			sbuf_puts(out, "\\e");
+		else
+			sbuf_putc(out, *text);
+	}
+}
+
+static void manual_item(struct sbuf *out, const char *prefix, const struct conf_key *key)
+{
+	_cleanup_(sbuf_fini) struct sbuf value = SBUF_INIT;
+
+	sbuf_printf(out, ".It Cm %s%s", prefix, key->name);
+	if (conf_value_type(key)->print && key->type != CONF_CUSTOM) {
+		conf_value_describe(key, &value);
+		sbuf_puts(out, " : ");
+		put_mdoc(out, sbuf_str(&value));
+	}
+	sbuf_putc(out, '\n');
+	put_mdoc(out, key->help);
+	sbuf_putc(out, '\n');
+	if (key->is_required)
+		sbuf_puts(out, "Required.\n");
+	if (key->fallback) {
+		sbuf_puts(out, "Default:\n.Ql ");
+		put_mdoc(out, key->fallback);
+		sbuf_puts(out, " .\n");
+	} else if (key->example) {
+		sbuf_puts(out, "Example:\n.Ql ");
+		put_mdoc(out, key->example);
+		sbuf_puts(out, " .\n");
+	}
+	if (key->effect == EFFECT_PROCESS)
+		sbuf_puts(out, "A change takes effect when modelhealthd is restarted.\n");
+}
+
+static void manual_table(struct sbuf *out, const char *prefix, const struct conf_key *table)
+{
+	for (; table->name; table++) {
+		_cleanup_(sbuf_fini) struct sbuf inner = SBUF_INIT;
+
+		manual_item(out, prefix, table);
+		if (table->type != CONF_SECTION)
+			continue;
+		/* Recursion over our tables, which are a few levels deep. */
+		sbuf_printf(&inner, "%s%s.", prefix, table->name);
+		manual_table(out, sbuf_str(&inner), table->section);
+	}
+}
+
+static void manual_list(struct sbuf *out, const char *title, const char *text,
+	const struct conf_key *table, const struct conf_key *second)
+{
+	sbuf_printf(out, ".Ss %s\n%s.Bl -tag -width 4n\n", title, text);
+	manual_table(out, "", table);
+	if (second)
+		manual_table(out, "", second);
+	sbuf_puts(out, ".El\n");
+}
+
+void conf_write_manual(conf_kinds kinds, struct sbuf *out)
+{
+	manual_list(out, "Top level", "", conf_top_keys, NULL);
+	manual_list(out, "Endpoints",
+		"All keys of checks may stand in an endpoint too.\n"
+		"All but\n.Cm name , group\nand\n.Cm checks\nmay stand in a group and in\n"
+		".Cm defaults .\n",
+		conf_endpoint_keys, conf_shared_keys);
+	manual_list(out, "Checks of every kind",
+		"All but\n.Cm kind\nand\n.Cm tier\nmay stand in an endpoint, a group and in\n"
+		".Cm defaults .\n",
+		conf_check_keys, conf_pace_keys);
+	for (; *kinds; kinds++) {
+		_cleanup_(sbuf_fini) struct sbuf title = SBUF_INIT;
+
+		sbuf_printf(&title, "Checks of kind %s", (*kinds)->name);
+		manual_list(out, sbuf_str(&title),
+			"They may stand in a check, an endpoint, a group and in\n.Cm defaults .\n",
+			(*kinds)->keys, NULL);
+	}
+}
