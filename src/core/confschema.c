@@ -109,6 +109,15 @@ static const struct conf_key *find_key(const struct conf_key *table, const char 
 	return table->name ? table : NULL;
 }
 
+/* The help of a row that is there. */
+static const char *help_of(const struct conf_key *table, const char *name)
+{
+	const struct conf_key *key = find_key(table, name);
+
+	must(key);
+	return key->help;
+}
+
 /* The keys of all kinds; where several kinds share a name, any of them may be meant. */
 static void put_kind_keys(struct jw *jw, conf_kinds kinds)
 {
@@ -170,7 +179,7 @@ static void put_definitions(struct jw *jw, conf_kinds kinds)
 	static const struct conf_key kind = { .name = "kind", .type = CONF_KIND };
 	struct conf_key with_help = kind;
 
-	with_help.help = find_key(conf_check_keys, "kind")->help;
+	with_help.help = help_of(conf_check_keys, "kind");
 	open_object(jw, "check");
 	jw_key(jw, "kind");
 	put_value(jw, &with_help, kinds);
@@ -185,7 +194,7 @@ static void put_definitions(struct jw *jw, conf_kinds kinds)
 	close_object(jw);
 	open_object(jw, "endpoint");
 	put_table(jw, conf_endpoint_keys, kinds);
-	put_reference(jw, "checks", find_key(conf_endpoint_keys, "checks")->help,
+	put_reference(jw, "checks", help_of(conf_endpoint_keys, "checks"),
 		"{\"type\":[\"object\",\"null\"],\"additionalProperties\":{\"$ref\":\"#/$defs/"
 		"check\"}}");
 	put_table(jw, conf_shared_keys, kinds);
@@ -223,7 +232,7 @@ void conf_write_schema(conf_kinds kinds, struct sbuf *out)
 	jw_object(&jw);
 	put_table(&jw, conf_top_keys, kinds);
 	for (size_t i = 0; i < array_size(blocks); i++)
-		put_reference(&jw, blocks[i].name, find_key(conf_top_keys, blocks[i].name)->help,
+		put_reference(&jw, blocks[i].name, help_of(conf_top_keys, blocks[i].name),
 			blocks[i].schema);
 	jw_object_end(&jw);
 	jw_key(&jw, "$defs");
