@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of zeroed memory in a list. The configuration owns one arena a load; nothing in it is freed
+ * by itself.
+ */
 #include "modelhealth/base/arena.h"
 
 #include <stdalign.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads the three clocks, and writes a time as people and JSON read it.
+ */
 #include "modelhealth/base/clock.h"
 
 #include <stdio.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What stands behind the helpers of defs.h: the end of a broken invariant, and two cleanups.
+ */
 #include "modelhealth/base/defs.h"
 
 #include <stdio.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads and writes the numbers with units that the configuration holds. The loader and the dump of
+ * the configuration call it.
+ */
 #include "modelhealth/base/duration.h"
 
 #include <errno.h>
@@ -51,17 +55,22 @@ static int take_number(const char **text, uint64_t *ret_value)
 	return 0;
 }
 
-/* Reads ".5" as a share of factor; what is smaller than one is cut. */
+/* Reads ".5" as a share of factor; what is smaller than one is cut. Digits behind the twelfth are
+ * too small to matter even for weeks. */
 static int take_fraction(const char **text, uint64_t factor, uint64_t *ret_value)
 {
-	uint64_t value = 0;
+	uint64_t numerator = 0, denominator = 1;
 
 	(*text)++;
 	if (!is_digit(**text))
 		return -EINVAL;
-	for (uint64_t share = factor / 10; is_digit(**text); (*text)++, share /= 10)
-		value += share * (uint64_t)(**text - '0');
-	*ret_value = value;
+	for (; is_digit(**text); (*text)++) {
+		if (denominator == 1000000000000ull)
+			continue;
+		numerator = numerator * 10 + (uint64_t)(**text - '0');
+		denominator *= 10;
+	}
+	*ret_value = (uint64_t)((unsigned __int128)factor * numerator / denominator);
 	return 0;
 }
 

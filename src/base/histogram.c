@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Counts durations on a fixed ladder. The engine and the loop own the counts, the metrics page
+ * prints them.
+ */
 #include "modelhealth/base/histogram.h"
 
 static const char *const edges[HISTOGRAM_BUCKETS] = { "0.01", "0.02", "0.04", "0.08", "0.16",

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Randomness that can be replayed: the engine owns one generator, seeded once, and everybody draws
+ * from it.
+ */
 #include "modelhealth/base/rand.h"
 
 #include <string.h>

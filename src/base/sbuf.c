@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Grows by half, so that building a text of n bytes copies O(n). Owned by whoever builds the text;
+ * the status port keeps its buffers between requests.
+ */
 #include "modelhealth/base/sbuf.h"
 
 #include <stdio.h>

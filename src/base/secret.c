@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Only the end of a secret needs code; see secret.h for its box.
+ */
 #include "modelhealth/base/secret.h"
 
 #include <string.h>

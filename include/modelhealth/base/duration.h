@@ -17,7 +17,7 @@ enum {
 	DURATION_TEXT_SIZE = 40
 };
 
-/* The shortest text that duration_parse reads back to the same value: "1m30s", "250ms", "0". */
+/* In whole parts, as duration_parse reads it back to the same value: "1m30s", "250ms", "0". */
 void duration_format(usec_t usec, char ret_text[static DURATION_TEXT_SIZE]);
 
 /* <digits>[B|KiB|MiB|GiB|kB|MB|GB]; no unit = bytes. 0, -EINVAL or -ERANGE. */

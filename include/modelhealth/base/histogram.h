@@ -12,7 +12,8 @@ enum {
 }; /* the last one is +Inf */
 
 struct histogram {
-	uint32_t bucket[HISTOGRAM_BUCKETS]; /* not cumulative */
+	/* Not cumulative. 64 bits: a busy instance would pass 2^32 turns within weeks. */
+	uint64_t bucket[HISTOGRAM_BUCKETS];
 	uint64_t sum_usec;
 };
 
