@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,34 +50,43 @@ static size_t word_length(const char *text, size_t len)
 	return 0;
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Where the digits that start at text[i] end; i itself if there are none. */
+static size_t skip_digits(const char *text, size_t len, size_t i)
+{
+	while (i < len && is_digit(text[i]))
+		i++;
+	return i;
+}
+
 /* A number by the grammar of RFC 8259; returns its length, 0 if it is none. */
 static size_t number_length(const char *text, size_t len)
 {
-	size_t i = 0, from;
+	size_t i = text[0] == '-' ? 1 : 0;
+	size_t from = i;
 
-#define SKIP_DIGITS()                                                    \
-	for (from = i; i < len && text[i] >= '0' && text[i] <= '9'; i++) \
-		;                                                        \
-	if (i == from)                                                   \
-	return 0
-	if (i < len && text[i] == '-')
-		i++;
-	if (i < len && text[i] == '0')
-		i++;
-	else {
-		SKIP_DIGITS();
-	}
+	i = skip_digits(text, len, i);
+	if (i == from || (text[from] == '0' && i > from + 1))
+		return 0;
 	if (i < len && text[i] == '.') {
-		i++;
-		SKIP_DIGITS();
+		from = ++i;
+		i = skip_digits(text, len, i);
+		if (i == from)
+			return 0;
 	}
 	if (i < len && (text[i] == 'e' || text[i] == 'E')) {
 		i++;
 		if (i < len && (text[i] == '+' || text[i] == '-'))
 			i++;
-		SKIP_DIGITS();
+		from = i;
+		i = skip_digits(text, len, i);
+		if (i == from)
+			return 0;
 	}
-#undef SKIP_DIGITS
 	return i;
 }
 
@@ -102,7 +112,7 @@ static size_t token_length(const char *text, size_t len)
 		return 1;
 	if (text[0] == '"')
 		return string_length(text, len);
-	if (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'))
+	if (text[0] == '-' || is_digit(text[0]))
 		return number_length(text, len);
 	return word_length(text, len);
 }
@@ -217,9 +227,12 @@ const char *json_string(const struct json *json, size_t *ret_len)
 
 bool json_number(const struct json *json, double *ret_number)
 {
+	double number;
+
 	if (json_kind(json) != JSON_NUMBER)
 		return false;
-	*ret_number = json_object_get_double(object_of(json));
+	number = json_object_get_double(object_of(json));
+	*ret_number = max_of(-DBL_MAX, min_of(DBL_MAX, number)); /* 1e999 is infinite to strtod */
 	return true;
 }
 
@@ -244,7 +257,8 @@ const char *json_text(const struct json *json)
 {
 	return json == &null_value
 		       ? "null"
-		       : json_object_to_json_string_ext(object_of(json), JSON_C_TO_STRING_PLAIN);
+		       : json_object_to_json_string_ext(object_of(json),
+				 JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 /* ---- pointers ---- */

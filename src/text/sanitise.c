@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Decodes UTF-8 by the table of RFC 3629 and copies what is safe to show. Everything that comes from
+ * a peer passes here before it is kept, logged or shown.
+ */
 #include "modelhealth/text/sanitise.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Escaping for each output format. Outputs and log sinks own the buffer; the writers only append.
+ */
 #include "modelhealth/text/write.h"
 
 #include "modelhealth/base/clock.h"
@@ -89,8 +92,7 @@ static void put_quoted(struct sbuf *out, const char *text, size_t len)
 
 void jw_string_len(struct jw *jw, const char *text, size_t len)
 {
-	/* Room for the worst case of sanitise: each bad byte becomes three. */
-	char clean[512];
+	char clean[512]; /* what is not UTF-8 is shown, not kept: a cut does no harm */
 
 	begin_value(jw);
 	if (utf8_is_valid(text, len))
@@ -198,5 +200,5 @@ void plain_text(struct sbuf *out, const char *text, size_t max_bytes)
 	char clean[1024];
 
 	sbuf_add(out, clean,
-		sanitise(clean, min_of(sizeof clean, max_bytes + 1), text, strlen(text)));
+		sanitise(clean, min_of(sizeof clean - 1, max_bytes) + 1, text, strlen(text)));
 }

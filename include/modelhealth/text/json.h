@@ -24,7 +24,8 @@ enum {
 };
 
 /*
- * Strict RFC 8259 (leading BOM accepted, nothing after the value but blanks). Returns 0 and an
+ * Strict RFC 8259 (leading BOM accepted, nothing after the value but blanks). Lone surrogate escapes
+ * become U+FFFD, of equal names in an object the last one counts. Returns 0 and an
  * owned document, -EINVAL (not JSON), -E2BIG (nested deeper than JSON_MAX_DEPTH) or -ENOMEM.
  */
 int json_parse(const char *text, size_t len, struct json **ret_json);
@@ -41,7 +42,9 @@ size_t json_find(const struct json *json, const char *pointer,
 /* The first value the pointer names, or NULL. */
 const struct json *json_at(const struct json *json, const char *pointer);
 
-/* NULL / false when the value has another type. String length in ret_len (may hold NUL). */
+/* NULL / false when the value has another type. String length in ret_len (may hold NUL). Numbers are
+ * finite: what is beyond a double becomes the largest one, an integer beyond 64 bits the largest
+ * integer. */
 const char *json_string(const struct json *json, size_t *ret_len);
 bool json_number(const struct json *json, double *ret_number);
 bool json_boolean(const struct json *json, bool *ret_bool);

@@ -19,7 +19,8 @@ void jw_array(struct jw *jw); /* [ */
 void jw_array_end(struct jw *jw);
 void jw_key(struct jw *jw, const char *key);
 
-void jw_string(struct jw *jw, const char *text); /* NULL prints null */
+/* NULL prints null. Text that is not UTF-8 passes sanitise() and is cut at half a KiB. */
+void jw_string(struct jw *jw, const char *text);
 void jw_string_len(struct jw *jw, const char *text, size_t len);
 void jw_u64(struct jw *jw, uint64_t value);
 void jw_i64(struct jw *jw, int64_t value);
@@ -31,7 +32,7 @@ void jw_raw(struct jw *jw, const char *json_text); /* already JSON */
 
 /* ---- Prometheus text format 0.0.4 ---- */
 
-/* Appends name="value" with \ " and newline escaped and invalid UTF-8 replaced. */
+/* Appends name="value" with \ " and newline escaped; text that is not UTF-8 passes sanitise(). */
 void prom_label(struct sbuf *out, const char *name, const char *value);
 void prom_family(struct sbuf *out, const char *name, const char *type, const char *help);
 
