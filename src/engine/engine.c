@@ -281,6 +281,7 @@ static void complete(struct engine *engine, struct check *check, struct result *
 	record(check, result);
 	engine->self.checks_total++;
 	engine->self.last_check_at = now;
+	engine->settled_at = engine->timers->now;
 	engine->snapshot.version++;
 	tell_flapping(check, events);
 	engine_judge(engine, check->endpoint, check);
@@ -377,6 +378,13 @@ int engine_check_now(struct engine *engine, const char *endpoint_name)
 		if (endpoint->checks[i]->phase == CHECK_IDLE)
 			schedule_enqueue(engine, endpoint->checks[i]);
 	return 0;
+}
+
+bool engine_is_progressing(const struct engine *engine)
+{
+	return engine->n_endpoints == 0 ||
+	       engine->timers->now - max_of(engine->settled_at, engine->applied_at) <=
+		       engine->longest_wait;
 }
 
 void engine_note_reload(struct engine *engine, const char *error)

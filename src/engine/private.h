@@ -98,7 +98,10 @@ struct engine {
 	struct host_queue ready; /* hosts with checks that may start now, served round robin */
 	bool pumping;
 	bool stopped;
-	size_t rounds_open; /* checks without a first result */
+	size_t rounds_open;  /* checks without a first result */
+	usec_t settled_at;   /* last result, monotonic */
+	usec_t applied_at;   /* last configuration, monotonic */
+	usec_t longest_wait; /* between two results of the most frequent check, at most */
 	struct snapshot snapshot;
 	struct self_view self;
 	struct engine_diff diff;

@@ -32,7 +32,10 @@ void schedule_first(struct engine *engine, struct check *check)
 
 	check->anchor = cadence_anchor(check->view.spec, now);
 	check->planned = cadence_first(check->view.spec, now);
-	arm_slot(engine, check, check->planned);
+	if (engine->setup.on_demand_only)
+		check->slot_at = USEC_NEVER; /* retries have all the time they want */
+	else
+		arm_slot(engine, check, check->planned);
 }
 
 void schedule_next(struct engine *engine, struct check *check)
@@ -40,6 +43,8 @@ void schedule_next(struct engine *engine, struct check *check)
 	const struct check_spec *spec = check->view.spec;
 	usec_t interval = cadence_interval(spec, &check->view.health);
 
+	if (engine->setup.on_demand_only)
+		return;
 	arm_slot(engine, check,
 		cadence_next(spec, check->anchor, check->planned, interval, engine->timers->now));
 }
@@ -53,7 +58,7 @@ void schedule_changed(struct engine *engine, struct check *check)
 
 void schedule_not_before(struct engine *engine, struct check *check, usec_t at)
 {
-	if (check->slot_at < at)
+	if (check->slot_at < at && !engine->setup.on_demand_only)
 		arm_slot(engine, check, at);
 }
 

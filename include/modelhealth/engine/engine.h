@@ -20,6 +20,7 @@ struct engine_setup {
 	struct timers *timers; /* borrowed for the engine's life */
 	struct io *io;         /* passed to probes, opaque here */
 	uint64_t seed;
+	bool on_demand_only; /* no schedule: checks start by engine_check_now alone */
 	const struct output *const *outputs; /* NULL-terminated: who gets transitions */
 	/* Every settled result, for tests and --once; may be NULL. */
 	void (*on_result)(
@@ -54,6 +55,10 @@ void engine_note_reload(struct engine *engine, const char *error);
  * unchanged. 0, -ENOENT (no such endpoint) or -EBUSY (asked again within a second).
  */
 int engine_check_now(struct engine *engine, const char *endpoint_name);
+
+/* Whether monitoring moves: some check was settled within the time in which one had to be. What
+ * the watchdog is told depends on it. */
+bool engine_is_progressing(const struct engine *engine);
 
 /* Stops all timers and cancels what is in flight; no results come any more. */
 void engine_stop(struct engine *engine);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The status port: which path gives what. Routes requests of io/httpd to the outputs, and the few
+ * that change something, on unix sockets only, to the engine and the app.
+ */
+#pragma once
+
+#include "modelhealth/base/sbuf.h"
+#include "modelhealth/core/spec.h"
+#include "modelhealth/engine/engine.h"
+
+struct loop;
+struct status;
+
+struct status_setup {
+	struct loop *loop;     /* borrowed */
+	struct engine *engine; /* borrowed */
+	/* Loads the configuration anew, before it returns. 0, or -errno with all errors as text. */
+	int (*reload)(void *ctx, struct sbuf *ret_errors);
+	void *ctx;
+};
+
+/* 0 or -errno. */
+int status_new(const struct status_setup *setup, struct status **ret_status);
+struct status *status_free(struct status *status);
+
+/*
+ * Binds the listeners of a configuration and takes its limits; an address that is bound already
+ * stays bound, one that is no longer wanted is closed. Each newly bound one is logged as
+ * "listening on 127.0.0.1:9877". Returns 0, or -errno with a one-line error naming the first
+ * address that cannot be bound; all that could be bound before then stays as it was.
+ */
+int status_listen(
+	struct status *status, const struct config *config, char *ret_error, size_t error_size);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal as a log sink: journald's native datagram protocol on a socket of our own, because
+ * sd_journal_sendv() blocks as soon as journald stops reading. A record that cannot be sent at
+ * once is dropped and counted; the count is told as soon as journald takes records again.
+ * Protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL
+ */
+#pragma once
+
+#include "modelhealth/base/log.h"
+
+struct journal;
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* Whether stderr goes to the journal already ($JOURNAL_STREAM), so that records should go there
+ * with their fields. */
+bool journal_is_stderr(void);
+
+/* 0 or -errno. path is copied. */
+int journal_open(const char *path, struct journal **ret_journal);
+struct journal *journal_close(struct journal *journal);
+
+/* A log_sink_fn; ctx is the struct journal. */
+void journal_sink(void *ctx, const struct log_record *record);
+
+uint64_t journal_dropped_total(const struct journal *journal);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Telling the service manager how we are (sd_notify(3)), without ever waiting for it.
+ */
+#pragma once
+
+#include "modelhealth/base/defs.h"
+
+struct notify {
+	int fd; /* -1: nobody wants to know */
+};
+
+/* Takes $NOTIFY_SOCKET; without one, or when it cannot be used, every message goes nowhere. */
+void notify_open(struct notify *notify);
+void notify_close(struct notify *notify);
+
+/* Sends assignments as sd_notify does, e.g. "READY=1\nSTATUS=12 up". */
+void notify_send(const struct notify *notify, const char *format, ...) _printf_(2, 3);
+
+/* How often WATCHDOG=1 is expected, 0 = not at all. */
+usec_t notify_watchdog_interval(void);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * State changes as log records. Where they go (journal with fields, terminal, JSON lines) is the
+ * sink's matter.
+ */
+#include "modelhealth/base/log.h"
+#include "modelhealth/base/messages.h"
+#include "modelhealth/outputs/outputs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+	NUMBER_SIZE = 24
+};
+
+static enum log_level level_of(enum state state)
+{
+	return state == STATE_DOWN || state == STATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE;
+}
+
+/* "endpoint chat-a: down (connect_refused: 10.0.0.5:8000), was up for 3h2m". What we cannot tell
+ * is worded as our problem, never as the target's. */
+static void write_message(const struct transition *transition, struct sbuf *out)
+{
+	const struct endpoint_view *endpoint = transition->endpoint;
+	char lasted[DURATION_TEXT_SIZE];
+
+	sbuf_printf(out, "endpoint %s: ", endpoint->spec->name);
+	if (transition->to == STATE_UNKNOWN)
+		sbuf_puts(out, "we cannot tell its state");
+	else
+		sbuf_puts(out, state_token(transition->to));
+	sbuf_printf(out, " (%s", reason_token(endpoint->reason));
+	if (transition->why && transition->why->detail[0] != '\0' &&
+		transition->why->reason == endpoint->reason)
+		sbuf_printf(out, ": %s", transition->why->detail);
+	sbuf_puts(out, ")");
+	if (!transition->first) {
+		duration_format(transition->lasted / USEC_PER_SEC * USEC_PER_SEC, lasted);
+		sbuf_printf(out, ", was %s for %s", state_token(transition->from), lasted);
+	}
+	if (endpoint->flapping)
+		sbuf_puts(out, "; flapping");
+}
+
+static void on_transition(const struct transition *transition)
+{
+	const struct endpoint_view *endpoint = transition->endpoint;
+	const struct result *why = transition->why;
+	_cleanup_(sbuf_fini) struct sbuf message = { .limit = 512 };
+	char lasted[NUMBER_SIZE], status[NUMBER_SIZE], attempts[NUMBER_SIZE];
+	bool has_status = why && why->http_status != 0;
+
+	if (transition->first && transition->to == STATE_UP)
+		return; /* a start where all is well is one line, not one per endpoint */
+	write_message(transition, &message);
+	(void)snprintf(lasted, sizeof lasted, "%" PRIu64, transition->lasted); /* these fit */
+	(void)snprintf(status, sizeof status, "%u", has_status ? why->http_status : 0);
+	(void)snprintf(attempts, sizeof attempts, "%u", why ? why->attempts : 0u);
+	log_write(&(struct log_record){
+		.level = level_of(transition->to),
+		.message_id = MSG_STATE_CHANGED,
+		.message = sbuf_str(&message),
+		.fields =
+			(const struct log_field[]){
+				{ "ENDPOINT", endpoint->spec->name },
+				{ "GROUP", endpoint->spec->group },
+				{ "TYPE", endpoint->spec->type },
+				{ "CHECK",
+					transition->check ? transition->check->spec->name : NULL },
+				{ "STATE", state_token(transition->to) },
+				{ "OLD_STATE", state_token(transition->from) },
+				{ "REASON", reason_token(endpoint->reason) },
+				{ "PHASE", phase_token(reason_desc(endpoint->reason)->phase) },
+				{ "DETAIL", why && why->detail[0] != '\0' ? why->detail : NULL },
+				{ "HTTP_STATUS", has_status ? status : NULL },
+				{ "ATTEMPTS", why ? attempts : NULL },
+				{ "DURATION_USEC", lasted },
+			},
+		.n_fields = 12,
+	});
+}
+
+const struct output output_journal = {
+	.name = "journal",
+	.on_transition = on_transition,
+};
