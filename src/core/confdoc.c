@@ -9,6 +9,7 @@
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/core/confvalue.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum {
@@ -17,58 +18,71 @@ enum {
 
 /* ---- the example ---- */
 
-/*
- * Help stands in lines "# text". A setting that is not in force stands in lines "#key: value", or
- * with blanks after the # when it is deeper, so that taking the # away puts it in force.
- */
-static void put_help(struct sbuf *out, unsigned indent, const char *text)
-{
-	size_t column = 0;
-
-	while (*text) {
-		size_t len = strcspn(text, " ");
-
-		if (column == 0 || column + 1 + len > TEXT_COLUMNS) {
-			sbuf_printf(out, "%s%*s#", column == 0 ? "" : "\n", (int)indent, "");
-			column = indent + 1;
-		}
-		sbuf_putc(out, ' ');
-		sbuf_add(out, text, len);
-		column += 1 + len;
-		text += len + strspn(text + len, " ");
-	}
-	sbuf_putc(out, '\n');
-}
-
-/* Where a setting of the example goes. */
+/* Where a setting goes: blanks, a # unless it is in force, and more blanks. */
 struct place {
-	unsigned hash;  /* column of the # */
-	unsigned depth; /* blanks behind it */
+	unsigned hash, depth;
 	bool is_comment;
+	const char *mark; /* "- " for the first key of a list's item, in place of blanks */
 };
-
-static void put_indent(struct sbuf *out, struct place place)
-{
-	sbuf_printf(out, "%*s%s%*s", (int)place.hash, "", place.is_comment ? "#" : "",
-		(int)place.depth, "");
-}
 
 static const char *sample_of(const struct conf_key *key)
 {
 	return key->example ? key->example : key->fallback;
 }
 
+/*
+ * Help stands in lines "# text". A setting that is not in force stands in lines "#key: value", or
+ * with two or more blanks after the # when it is deeper; its own help then is deeper too. So taking
+ * away a # that is not followed by one blank puts settings in force.
+ */
+static void begin_line(struct sbuf *out, struct place place)
+{
+	bool has_hash = place.is_comment && place.depth > 0;
+
+	sbuf_printf(
+		out, "%*s%s%*s#", (int)place.hash, "", has_hash ? "#" : "", (int)place.depth, "");
+}
+
+static void put_help(struct sbuf *out, struct place place, const char *text)
+{
+	size_t column = TEXT_COLUMNS;
+
+	for (const char *word = text; *word;) {
+		size_t len = strcspn(word, " ");
+
+		if (column + 1 + len > TEXT_COLUMNS) {
+			sbuf_puts(out, word == text ? "" : "\n");
+			begin_line(out, place);
+			column = place.hash + place.depth + 1;
+		}
+		sbuf_putc(out, ' ');
+		sbuf_add(out, word, len);
+		column += 1 + len;
+		word += len + strspn(word + len, " ");
+	}
+	sbuf_putc(out, '\n');
+}
+
+static void begin_setting(struct sbuf *out, const struct conf_key *key, struct place place)
+{
+	unsigned blanks = place.depth - (place.mark ? 2 : 0);
+
+	sbuf_printf(out, "%*s%s%*s%s%s:", (int)place.hash, "", place.is_comment ? "#" : "",
+		(int)blanks, "", place.mark ? place.mark : "", key->name);
+}
+
 static void example_key(struct sbuf *out, const struct conf_key *key, struct place place)
 {
-	put_help(out, place.hash, key->help);
+	put_help(out, place, key->help);
 	place.is_comment = place.is_comment && !key->is_shown;
-	put_indent(out, place);
+	begin_setting(out, key, place);
 	if (key->type != CONF_SECTION) {
-		sbuf_printf(out, "%s: %s\n", key->name, sample_of(key));
+		sbuf_printf(out, " %s\n", sample_of(key));
 		return;
 	}
-	sbuf_printf(out, "%s:\n", key->name);
+	sbuf_putc(out, '\n');
 	place.depth += 2;
+	place.mark = NULL;
 	for (const struct conf_key *inner = key->section; inner->name; inner++)
 		example_key(out, inner, place);
 }
@@ -76,14 +90,16 @@ static void example_key(struct sbuf *out, const struct conf_key *key, struct pla
 static void example_table(struct sbuf *out, const struct conf_key *table, struct place place)
 {
 	for (; table->name; table++) {
-		if (table->type != CONF_BLOCK)
-			example_key(out, table, place);
+		if (table->type == CONF_BLOCK && !table->example)
+			continue;
+		example_key(out, table, place);
+		place.mark = NULL;
 	}
 }
 
 static void example_section(struct sbuf *out, const struct conf_key *key)
 {
-	put_help(out, 0, key->help);
+	put_help(out, (struct place){ 0 }, key->help);
 	sbuf_printf(out, "%s:\n", key->name);
 	example_table(out, key->section, (struct place){ .hash = 2, .is_comment = true });
 	sbuf_putc(out, '\n');
@@ -92,12 +108,10 @@ static void example_section(struct sbuf *out, const struct conf_key *key)
 /* An endpoint of a kind, with every key of that kind. */
 static void example_endpoint(struct sbuf *out, const struct check_kind *kind)
 {
-	struct place place = { .hash = 2, .depth = 2, .is_comment = true };
-
 	sbuf_printf(out, "\n  # An endpoint of type %s, with every key of that kind of check.\n",
 		kind->name);
 	sbuf_printf(out, "  #- name: example-%s\n  #  type: %s\n", kind->name, kind->name);
-	example_table(out, kind->keys, place);
+	example_table(out, kind->keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
 }
 
 static const char *top_help(const char *name)
@@ -123,18 +137,19 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 			sbuf_putc(out, '\n');
 		}
 	}
-	put_help(out, 0, top_help("defaults"));
+	put_help(out, (struct place){ 0 }, top_help("defaults"));
 	sbuf_puts(out, "defaults:\n");
 	example_table(out, conf_pace_keys, (struct place){ .hash = 2, .is_comment = true });
 	sbuf_putc(out, '\n');
-	put_help(out, 0, top_help("groups"));
+	put_help(out, (struct place){ 0 }, top_help("groups"));
 	sbuf_puts(out, "groups:\n  #chat:\n  #  labels: { team: search }\n\n");
-	put_help(out, 0, top_help("endpoints"));
+	put_help(out, (struct place){ 0 }, top_help("endpoints"));
 	sbuf_puts(out, "endpoints:\n");
-	sbuf_puts(out, "  # Keys of every endpoint. Any key of defaults may stand here too.\n");
-	sbuf_puts(out, "  #- checks: { live: { interval: 5s } }\n");
+	sbuf_puts(out,
+		"  # An endpoint with the keys that all have. Those of defaults may stand here "
+		"too.\n");
 	example_table(out, conf_endpoint_keys,
-		(struct place){ .hash = 2, .depth = 2, .is_comment = true });
+		(struct place){ .hash = 2, .depth = 2, .is_comment = true, .mark = "- " });
 	example_table(
 		out, conf_shared_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
 	sbuf_puts(out, "  #  url: http://10.0.0.5:8000\n");
@@ -144,17 +159,41 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 
 /* ---- the manual ---- */
 
-/* Text for mdoc(7): no line begins a macro, no backslash an escape. */
+/* Text for mdoc(7), a line a sentence: no line begins a macro, no backslash an escape. */
 static void put_mdoc(struct sbuf *out, const char *text)
 {
 	if (text[0] == '.' || text[0] == '\'')
 		sbuf_puts(out, "\\&");
 	for (; *text; text++) {
-		if (*text == '\\')
+		if (*text == '\\') {
 			sbuf_puts(out, "\\e");
-		else
+		} else if (strncmp(text, ". ", 2) == 0 && isupper((unsigned char)text[2])) {
+			sbuf_puts(out, ".\n");
+			text++;
+		} else {
 			sbuf_putc(out, *text);
+		}
 	}
+}
+
+/* One macro argument, whatever it holds. */
+static void put_argument(struct sbuf *out, const char *text)
+{
+	sbuf_putc(out, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			sbuf_puts(out, "\\(dq");
+		else
+			sbuf_add(out, *text == '\\' ? "\\e" : text, *text == '\\' ? 2 : 1);
+	}
+	sbuf_putc(out, '"');
+}
+
+static void manual_sample(struct sbuf *out, const char *word, const char *sample)
+{
+	sbuf_printf(out, "%s:\n.Ql ", word);
+	put_argument(out, sample);
+	sbuf_puts(out, " .\n");
 }
 
 static void manual_item(struct sbuf *out, const char *prefix, const struct conf_key *key)
@@ -172,15 +211,10 @@ static void manual_item(struct sbuf *out, const char *prefix, const struct conf_
 	sbuf_putc(out, '\n');
 	if (key->is_required)
 		sbuf_puts(out, "Required.\n");
-	if (key->fallback) {
-		sbuf_puts(out, "Default:\n.Ql ");
-		put_mdoc(out, key->fallback);
-		sbuf_puts(out, " .\n");
-	} else if (key->example) {
-		sbuf_puts(out, "Example:\n.Ql ");
-		put_mdoc(out, key->example);
-		sbuf_puts(out, " .\n");
-	}
+	if (key->fallback)
+		manual_sample(out, "Default", key->fallback);
+	else if (key->example)
+		manual_sample(out, "Example", key->example);
 	if (key->effect == EFFECT_PROCESS)
 		sbuf_puts(out, "A change takes effect when modelhealthd is restarted.\n");
 }

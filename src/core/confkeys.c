@@ -105,7 +105,7 @@ const struct conf_key conf_endpoint_keys[] = {
 	{ .name = "group", .type = CONF_STRING,
 	  .offset = offsetof(struct endpoint_spec, group), .effect = EFFECT_UPDATE, .example = "chat",
 	  .help = "Group whose keys this endpoint inherits." },
-	{ .name = "checks", .type = CONF_BLOCK,
+	{ .name = "checks", .type = CONF_BLOCK, .example = "{ live: { interval: 5s }, ready: {} }",
 	  .help = "Checks by name, each a mapping of its own keys; unset ones come from the endpoint, its group and the defaults. Without this key there is one check, live, of the endpoint's type." },
 	CONF_END,
 };
