@@ -26,13 +26,19 @@ struct task {
 	bool is_queued;
 };
 
+/* The time stands beside the pointer, so that sorting touches only the heap itself. */
+struct timer_slot {
+	usec_t at;
+	struct timer *timer;
+};
+
 struct timers {
 	usec_t now;  /* monotonic time of this turn */
 	usec_t real; /* wall time of this turn, for display only */
 	/* When the last long pause of this process ended (suspended, stopped, starved); 0 = none.
 	 * What was under way then has been timed by a clock that stood still. */
 	usec_t paused_until;
-	struct timer **heap;
+	struct timer_slot *heap;
 	size_t n, cap;
 	uint64_t sequence;
 	TAILQ_HEAD(task_list, task) tasks;

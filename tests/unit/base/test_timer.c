@@ -78,8 +78,9 @@ static void set(struct fixture *fixture, unsigned i, usec_t at)
 static void check_heap(const struct timers *timers)
 {
 	for (size_t i = 0; i < timers->n; i++) {
-		assert_int_equal(timers->heap[i]->slot, i + 1);
-		assert_true(timers->heap[(i - (i > 0)) / 2]->at <= timers->heap[i]->at);
+		assert_int_equal(timers->heap[i].timer->slot, i + 1);
+		assert_int_equal(timers->heap[i].at, timers->heap[i].timer->at);
+		assert_true(timers->heap[0].at <= timers->heap[i].at);
 	}
 }
 
@@ -210,7 +211,7 @@ static void test_a_timer_may_cancel_another_that_is_due(void **state)
 static void test_with_capacity_reserved_arming_does_not_move_the_heap(void **state)
 {
 	struct fixture *fixture = *state;
-	struct timer **heap;
+	struct timer_slot *heap;
 
 	assert_int_equal(timers_reserve(&fixture->timers, N_TIMERS), 0);
 	heap = fixture->timers.heap;
