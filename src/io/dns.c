@@ -41,9 +41,10 @@ static const usec_t resolv_conf_interval = 2 * USEC_PER_SEC;
 struct dns_name {
 	struct dns *dns;
 	struct dns_answer answer;
-	usec_t expires_at; /* of answer; 0 = there is none */
-	bool is_asked;     /* c-ares works on it */
-	bool is_ready;     /* on the list of those to deliver */
+	usec_t expires_at;     /* of answer; 0 = there is none */
+	uint64_t heard_before; /* dns->heard_total when it was asked */
+	bool is_asked;         /* c-ares works on it */
+	bool is_ready;         /* on the list of those to deliver */
 	TAILQ_HEAD(query_list, dns_query) waiting;
 	TAILQ_ENTRY(dns_name) ready_link;
 	TAILQ_ENTRY(dns_name) age_link; /* least recently used first */
@@ -72,6 +73,7 @@ struct dns {
 	struct stat resolv_conf;     /* as last read */
 	usec_t resolv_conf_at;       /* when last looked at */
 	int socket_errno;            /* why our last socket could not be opened; 0 = it could */
+	uint64_t heard_total;        /* datagrams and pieces from name servers */
 	bool is_closing, is_rebuilding;
 	struct dns_stats stats;
 };
@@ -180,7 +182,8 @@ static void answer_is_ready(struct dns_name *name)
 /*
  * ARES_ECONNREFUSED means that none of the name servers could be reached at all. That tells of
  * our own network, not of the target, hence local_network; a name server that is silent
- * (ARES_ETIMEOUT) may be so for this one name.
+ * (ARES_ETIMEOUT) may be so for this one name. But c-ares 1.18 says the same when every server
+ * answered SERVFAIL, NOTIMP or REFUSED; then something was heard since the question.
  */
 static const struct {
 	int status;
@@ -196,8 +199,12 @@ static const struct {
 	{ ARES_ETIMEOUT, REASON_DNS_TIMEOUT },
 };
 
-static enum reason reason_of_status(const struct dns *dns, int status)
+static enum reason reason_of_status(const struct dns_name *name, int status)
 {
+	const struct dns *dns = name->dns;
+
+	if (status == ARES_ECONNREFUSED && dns->heard_total != name->heard_before)
+		return REASON_DNS_FAILED;
 	if (status == ARES_ECONNREFUSED && dns->socket_errno != 0)
 		return dns->socket_errno == EMFILE || dns->socket_errno == ENFILE
 			       ? REASON_LOCAL_FDS
@@ -253,7 +260,7 @@ static void on_ares_answer(void *arg, int status, int timeouts, struct ares_addr
 		return; /* dns_free frees the name; rebuild asks again */
 	name->is_asked = false;
 	name->answer = (struct dns_answer){
-		.reason = reason_of_status(dns, status),
+		.reason = reason_of_status(name, status),
 		.ares_status = status,
 		.os_errno = status == ARES_ECONNREFUSED ? dns->socket_errno : 0,
 	};
@@ -371,8 +378,11 @@ static int connect_socket(
 static ares_ssize_t receive(ares_socket_t fd, void *data, size_t size, int flags,
 	struct sockaddr *from, ares_socklen_t *from_len, void *arg)
 {
-	(void)arg;
-	return recvfrom(fd, data, size, flags, from, from_len);
+	struct dns *dns = arg;
+	ares_ssize_t n = recvfrom(fd, data, size, flags, from, from_len);
+
+	dns->heard_total += n > 0 ? 1 : 0;
+	return n;
 }
 
 static ares_ssize_t send_vector(ares_socket_t fd, const struct iovec *vector, int n, void *arg)
@@ -433,6 +443,7 @@ static void ask(struct dns_name *name)
 	};
 
 	name->is_asked = true;
+	name->heard_before = dns->heard_total;
 	dns->stats.queries_total++;
 	ares_getaddrinfo(dns->channel, name->host, NULL, &hints, on_ares_answer, name);
 }

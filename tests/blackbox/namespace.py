@@ -6,6 +6,7 @@ touching the host; the daemon then joins with `nsenter`. It serves until its std
 stdin is answered by one line of JSON with what was seen so far.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -161,7 +162,7 @@ def flapping(kind, count):
 
 
 # First label of the name -> rule(question type, how often asked) -> (code, records), or a word
-# that answer() knows.
+# that answer() knows. An answer that is longer than a datagram may be comes over TCP.
 RULES = {
     "alias": alias_and_address("good.test"),
     "denied": addresses(METADATA_ADDRESS),
@@ -174,7 +175,7 @@ RULES = {
     "half": addresses("127.0.0.9", LOCAL),
     "hang": "silence",
     "loop": alias("loop.test"),
-    "many": addresses(*[f"127.0.{n // 200}.{n % 200 + 1}" for n in range(220)]),
+    "many": addresses(*[f"127.0.{n // 200}.{n % 200 + 1}" for n in range(4000)]),
     "nxdomain": code(NXDOMAIN),
     "pointer": "pointer",
     "rebind": rebinding,
@@ -191,15 +192,31 @@ class NameServer:
         self.asked = {}
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind((LOCAL, 53))
-        # Connections to it are accepted by the kernel and never answered.
         self.tcp = socket.create_server((LOCAL, 53))
-        threading.Thread(target=self.run, daemon=True).start()
+        threading.Thread(target=self.run_udp, daemon=True).start()
+        threading.Thread(target=self.run_tcp, daemon=True).start()
 
-    def run(self):
+    def run_udp(self):
         while True:
             question, client = self.udp.recvfrom(4096)
             for reply in self.answer(question):
+                if len(reply) > 512:
+                    reply = reply[:2] + b"\x83\x80" + question[4:6] + bytes(6) + question[12:]
                 self.udp.sendto(reply, client)
+
+    def run_tcp(self):
+        while True:
+            client, _ = self.tcp.accept()
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        """Whoever comes back for `truncated` waits for ever."""
+        with client, contextlib.suppress(OSError):
+            while head := client.recv(2, socket.MSG_WAITALL):
+                question = client.recv(struct.unpack(">H", head)[0], socket.MSG_WAITALL)
+                for reply in self.answer(question):
+                    if not reply[2] & TRUNCATED >> 8:
+                        client.sendall(struct.pack(">H", len(reply)) + reply)
 
     def answer(self, question):
         """The datagrams that answer a query: usually one."""
