@@ -16,7 +16,7 @@ static bool grow(struct sbuf *buf, size_t len)
 
 	if (buf->failed)
 		return false;
-	if (__builtin_add_overflow(buf->len, len, &need) || need == SIZE_MAX ||
+	if (__builtin_add_overflow(buf->len, len, &need) || need >= PTRDIFF_MAX ||
 		(buf->limit != 0 && need > buf->limit)) {
 		buf->failed = true;
 		return false;

@@ -78,38 +78,37 @@ size_t sanitise(char *dst, size_t dst_size, const char *src, size_t src_len)
 {
 	const unsigned char *bytes = (const unsigned char *)src;
 	size_t out = 0;
-	size_t cut = 0; /* where the ellipsis goes if the rest does not fit */
+	size_t cut = 0;   /* where the ellipsis goes if the rest does not fit */
+	size_t blank = 0; /* 1 = a blank is due before the next character */
 
 	if (dst_size == 0)
 		return 0;
-	for (size_t i = 0; i < src_len;) {
+	for (size_t i = 0, n; i < src_len; i += max_of(n, (size_t)1)) {
 		uint32_t code = 0;
-		size_t n = decode(bytes + i, src_len - i, &code);
-		const char *piece = n == 0 ? replacement : src + i;
-		size_t len = n == 0 ? sizeof replacement - 1 : n;
+		const char *piece;
+		size_t len;
 
-		i += max_of(n, (size_t)1);
+		n = decode(bytes + i, src_len - i, &code);
+		piece = n == 0 ? replacement : src + i;
+		len = n == 0 ? sizeof replacement - 1 : n;
 		if (n > 0 && (is_unsafe(code) || code == ' ')) {
-			if (out == 0 || dst[out - 1] == ' ')
-				continue;
-			piece = " ";
-			len = 1;
+			blank = out > 0 ? 1 : 0;
+			continue;
 		}
-		if (out + len >= dst_size) {
-			if (dst_size < sizeof ellipsis) {
-				dst[out] = '\0';
-				return out;
-			}
+		if (out + blank + len >= dst_size) {
+			if (dst_size < sizeof ellipsis)
+				break;
 			memcpy(dst + cut, ellipsis, sizeof ellipsis);
 			return cut + sizeof ellipsis - 1;
 		}
+		if (blank > 0)
+			dst[out++] = ' ';
+		blank = 0;
 		memcpy(dst + out, piece, len);
 		out += len;
 		if (out + sizeof ellipsis <= dst_size)
 			cut = out;
 	}
-	while (out > 0 && dst[out - 1] == ' ')
-		out--;
 	dst[out] = '\0';
 	return out;
 }
