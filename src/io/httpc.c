@@ -92,8 +92,9 @@ struct http_transfer {
 	struct http_outcome outcome;
 
 	enum step step;
-	bool is_inside;  /* the easy handle is in its shard */
-	bool is_stopped; /* a callback of ours decided; outcome.result says what */
+	bool is_inside;     /* the easy handle is in its shard */
+	bool is_stopped;    /* a callback of ours decided; outcome.result says what */
+	bool is_head_whole; /* the empty line after the headers has come */
 	usec_t begun_at, connected_at, answer_at;
 	usec_t active_at; /* bytes came last */
 	usec_t dns_time;
@@ -484,13 +485,22 @@ static void note_bytes(struct http_transfer *transfer)
 	transfer->active_at = now_of(transfer);
 }
 
+static bool is_empty_line(const char *line, size_t len)
+{
+	return (len == 1 && line[0] == '\n') || (len == 2 && memcmp(line, "\r\n", 2) == 0);
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
 {
 	struct http_transfer *transfer = arg;
 
-	(void)data;
 	note_bytes(transfer);
 	transfer->header_bytes += size * n;
+	/* Trailers come here too, but end nothing and begin nothing. */
+	if (is_empty_line(data, size * n))
+		transfer->is_head_whole = true;
+	else if (size * n > 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->is_head_whole = false;
 	if (transfer->header_bytes <= transfer->request.max_header_bytes)
 		return size * n;
 	transfer->is_stopped = true;
@@ -596,6 +606,8 @@ static void finish_answer(struct http_transfer *transfer)
 	if (status < 200 || status > 599)
 		result_set(result, REASON_PROTOCOL_ERROR, "status %03ld is not an HTTP status",
 			status);
+	else if (!transfer->is_head_whole) /* to libcurl 7.88 that is an empty answer */
+		result_set(result, REASON_CONN_RESET, "closed in the middle of the headers");
 	else if (!has_wanted_version(transfer))
 		result_set(result, REASON_PROTOCOL_ERROR,
 			"answered with HTTP/1 although http_version asks for HTTP/2");
