@@ -133,7 +133,7 @@ int target_compile(struct target *target, unsigned schemes, struct conf_scope *s
 	if (r == 0 && target->proxy_text)
 		r = parse_url(scope, "proxy", target->proxy_text,
 			1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy);
-	if (r == 0 && target->url->is_tls)
+	if (r == 0 && (target->url->is_tls || target->may_turn_to_tls))
 		r = load_trust(target, scope);
 	if (r == 0 && target->url->is_tls)
 		r = load_identity(target, scope);

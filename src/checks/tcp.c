@@ -3,8 +3,10 @@
  * The tcp check: connects, with TLS when the URL says tls://, and when configured sends a text and
  * waits for an answer (Redis PING, an SMTP banner). The engine starts and cancels it.
  */
+#include "modelhealth/base/sbuf.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/checks/target.h"
+#include "modelhealth/core/expect.h"
 #include "modelhealth/io/io.h"
 
 #include <errno.h>
@@ -18,15 +20,25 @@ enum {
 struct tcp_params {
 	struct target target;
 	const char *send;
+	struct expect_text expect;
 };
 
 struct tcp_probe {
 	struct probe *probe;
 	struct http_lane *lane;
 	struct http_transfer *transfer; /* NULL = idle */
+	struct sbuf answer;
 };
 
 static const struct conf_key tcp_keys[] = {
+	{ .name = "expect",
+		.type = CONF_CUSTOM,
+		.custom = &expect_text_custom,
+		.effect = EFFECT_UPDATE,
+		.offset = offsetof(struct tcp_params, expect),
+		.example = "\"+PONG\"",
+		.help = "What the first 4 KiB of the answer contain, or a mapping of contains, "
+			"matches and not_matches (regular expressions) with an optional severity." },
 	TARGET_KEYS(struct tcp_params),
 	{ .name = "send",
 		.type = CONF_STRING,
@@ -57,7 +69,48 @@ static void tcp_dispose(const void *params)
 {
 	const struct tcp_params *tcp = params;
 
+	expect_text_dispose(&tcp->expect);
 	target_dispose(&tcp->target);
+}
+
+static const struct expect_text *expected_by(const struct tcp_probe *state)
+{
+	const struct tcp_params *tcp = state->probe->spec->params;
+
+	return &tcp->expect;
+}
+
+/* Reads on until the answer is what it should be; what must not come can still come. */
+static enum http_appetite on_data(void *arg, const char *data, size_t len)
+{
+	struct tcp_probe *state = arg;
+	const struct expect_text *expect = expected_by(state);
+
+	sbuf_add(&state->answer, data, len);
+	return !expect->not_matches &&
+			       expect_text_holds(expect, state->answer.data, state->answer.len)
+		       ? HTTP_ENOUGH
+		       : HTTP_MORE;
+}
+
+/* An answer that came but is not the expected one says more than the deadline that ended the
+ * wait for the rest of it. */
+static void judge(struct tcp_probe *state, struct result *result)
+{
+	const struct expect_text *expect = expected_by(state);
+	bool is_waited_out =
+		result->reason == REASON_TIMEOUT_IDLE || result->reason == REASON_TIMEOUT_TOTAL;
+
+	if (!expect->source || (result->reason != REASON_OK && !is_waited_out))
+		return;
+	if (is_waited_out && state->answer.len == 0)
+		return;
+	if (state->answer.failed)
+		result_set(result, REASON_LOCAL_MEMORY, NULL);
+	else if (!expect_text_holds(expect, sbuf_str(&state->answer), state->answer.len))
+		expect_text_fail(expect, sbuf_str(&state->answer), state->answer.len, result);
+	else if (is_waited_out)
+		result_set(result, REASON_OK, NULL);
 }
 
 static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
@@ -67,6 +120,8 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 	(void)transfer;
 	state->transfer = NULL;
 	state->probe->result = outcome->result;
+	judge(state, &state->probe->result);
+	sbuf_fini(&state->answer);
 	state->probe->done(state->probe);
 }
 
@@ -96,10 +151,14 @@ static void tcp_start(struct probe *probe)
 	struct http_request request = {
 		.body = tcp->send,
 		.body_len = tcp->send ? strlen(tcp->send) : 0,
+		.max_header_bytes = HTTP_MAX_HEADER_BYTES,
 		.max_body_bytes = ANSWER_MAX,
+		.is_body_cut = true,
 	};
 	struct http_handlers handlers = { .on_done = on_done, .arg = state };
 
+	if (tcp->expect.source)
+		handlers.on_data = on_data;
 	target_request(&tcp->target, probe, &request);
 	if (state && http_start(probe->io->httpc, state->lane, &request, &handlers,
 			     &state->transfer) == 0)
@@ -113,6 +172,7 @@ static void tcp_cancel(struct probe *probe)
 	struct tcp_probe *state = probe->priv;
 
 	http_cancel(take_ptr(state->transfer));
+	sbuf_fini(&state->answer);
 }
 
 static void tcp_fini(struct probe *probe)

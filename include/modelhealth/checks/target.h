@@ -17,6 +17,8 @@ struct target {
 	/* filled by the key table */
 	const char *url_text, *proxy_text, *unix_socket;
 	struct target_tls tls;
+	/* set by the kind before target_compile: a plain URL may lead to a TLS one */
+	bool may_turn_to_tls;
 	/* filled by target_compile */
 	struct url *url, *proxy;
 	struct tls_setup setup;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one value of an answer (a header, a JSON value) must be: the right-hand side of
+ * `header:` and `json:` under `expect:`.
+ */
+#pragma once
+
+#include "modelhealth/core/conf.h"
+#include "modelhealth/text/json.h"
+#include "modelhealth/text/regex.h"
+
+/* A scalar of the configuration: "5" is a string where 5 is a number. */
+struct wanted {
+	const char *text; /* NULL = not asked for */
+	bool is_quoted;
+};
+
+enum existence {
+	EXISTENCE_WANTED,
+	EXISTENCE_UNWANTED
+};
+
+/* All parts that are set must hold. */
+struct condition {
+	const char *source;    /* as configured, as flow YAML; for dumps and messages */
+	enum verdict severity; /* VERDICT_DOWN or VERDICT_DEGRADED */
+	enum existence existence;
+	struct wanted equals, not_equals;
+	const struct wanted *in;
+	size_t n_in;
+	const char *contains;
+	struct regex *matches, *not_matches;
+	bool has_min, has_max;
+	double min, max;
+};
+
+/* A value that was found. */
+struct observed {
+	const char *text;
+	size_t len;
+	enum json_kind kind; /* JSON_STRING for what is no JSON */
+};
+
+/* Reads a scalar (= equals) or a mapping of the parts. The regexes are owned: condition_dispose,
+ * also after an error. 0 or -errno after reporting. */
+int condition_parse(struct conf_scope *scope, const struct node *node, struct condition *condition);
+void condition_dispose(const struct condition *condition);
+
+/* Whether a value that exists satisfies all parts. */
+bool condition_holds(const struct condition *condition, const struct observed *observed);
+
+/* ---- shared with the other parsers of `expect:` ---- */
+
+/* `severity: degraded | down`; NULL is down. */
+int severity_parse(struct conf_scope *scope, const struct node *node, enum verdict *ret_severity);
+
+/* Keeps a scalar's text in the arena; reports anything else. */
+int text_parse(struct conf_scope *scope, const struct node *node, const char **ret_text);
+
+/* Keeps a regex; reports what is wrong with it. */
+int regex_parse(struct conf_scope *scope, const struct node *node, struct regex **ret_regex);
+
+/* The node as flow YAML in the arena, with *** for secrets; NULL when memory is out. */
+const char *source_of(struct conf_scope *scope, const struct node *node);
+
+/* The name of every member must be in names, which end with NULL. */
+int members_check(struct conf_scope *scope, const struct node *mapping, const char *const *names);

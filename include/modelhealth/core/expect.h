@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Assertions: what an answer must look like. Pure functions from what was configured and what was
+ * observed to a result.
+ */
+#pragma once
+
+#include "modelhealth/core/condition.h"
+#include "modelhealth/core/result.h"
+
+struct expect_status {
+	const char *source; /* as configured; NULL = the default, 200-299 */
+	enum verdict severity;
+	const struct status_range *ranges;
+	size_t n_ranges;
+};
+
+struct status_range {
+	uint16_t from, to;
+};
+
+/* Header names or JSON pointers and what they must be. */
+struct expect_values {
+	const char *source;
+	const struct named_condition *items;
+	size_t n;
+};
+
+struct named_condition {
+	const char *name;
+	struct condition condition;
+};
+
+struct expect_text {
+	const char *source;
+	enum verdict severity;
+	const char *contains;
+	struct regex *matches, *not_matches;
+};
+
+struct expect_limits {
+	usec_t degraded, down; /* 0 = no limit */
+};
+
+struct expect_size {
+	const char *source;
+	enum verdict severity;
+	uint64_t min, max;
+};
+
+struct expect_tls_version {
+	const char *source;
+	enum verdict severity;
+	uint16_t min; /* 0x0303 = TLS 1.2 */
+};
+
+enum {
+	SPKI_BYTES = 32
+};
+
+struct expect_pins {
+	const char *source;
+	enum verdict severity;
+	const uint8_t (*items)[SPKI_BYTES];
+	size_t n;
+};
+
+struct expect {
+	struct expect_status status;
+	struct expect_values header, json;
+	struct expect_text body;
+	struct expect_limits latency, cert_expires_in;
+	struct expect_size size;
+	struct expect_tls_version tls_version;
+	struct expect_pins spki_sha256;
+};
+
+/* The members of `expect:`. */
+extern const struct conf_key expect_keys[];
+
+/* Frees the regexes; zeros are fine. */
+void expect_dispose(const struct expect *expect);
+
+struct observation {
+	uint32_t http_status;
+	/* The index-th header of a name, NULL when there are no more. */
+	const char *(*header)(void *ctx, const char *name, size_t index);
+	void *ctx;
+	const char *body; /* as far as it was read */
+	size_t body_len;
+	uint64_t size; /* bytes of the body that came */
+	usec_t latency;
+	usec_t now;             /* wall time */
+	usec_t cert_expires_at; /* wall time; 0 = no certificate */
+	uint16_t tls_version;
+	const uint8_t *spki_sha256; /* SPKI_BYTES; NULL = no certificate */
+};
+
+/* What the check must ask for so that expect can be judged. */
+bool expect_needs_body(const struct expect *expect);
+bool expect_needs_tls(const struct expect *expect);
+/* … where a certificate from an earlier handshake will not do. */
+bool expect_needs_certificate(const struct expect *expect);
+
+bool expect_has_status(const struct expect *expect, uint32_t status);
+
+/*
+ * Judges in the order status, TLS version, pins, expiry, header, body, json, size, latency. The
+ * first assertion that fails with severity down decides, else the first that fails at all; with
+ * none the result stays as it is (REASON_OK). Only for complete answers.
+ */
+void expect_judge(
+	const struct expect *expect, const struct observation *seen, struct result *result);
+
+/* ---- a text alone: what a TCP answer must be ---- */
+
+/* A text (= contains), or a mapping of contains, matches, not_matches and severity, into a struct
+ * expect_text. The regexes are owned: expect_text_dispose. */
+extern const struct conf_custom expect_text_custom;
+
+void expect_text_dispose(const struct expect_text *text);
+bool expect_text_holds(const struct expect_text *text, const char *data, size_t len);
+
+/* Sets assert_body with what came and what was expected. */
+void expect_text_fail(
+	const struct expect_text *text, const char *data, size_t len, struct result *result);
+
+/* What a status says by itself when it is not an expected one: auth_failed, rate_limited,
+ * server_error or http_status. */
+enum reason expect_status_reason(uint32_t status);
