@@ -121,8 +121,8 @@ static void test_what_is_not_json_is_refused(void **state)
 		" ",
 		"\n",
 		"\xef\xbb\xbf",
-		"\xef\xbb\xbf\xef\xbb\xbf"
-		"1",
+		("\xef\xbb\xbf\xef\xbb\xbf"
+		 "1"),
 		"\xff\xfe[\0]\0",
 		/* words */
 		"nul",
