@@ -90,9 +90,12 @@ static void dump_check(
 static void dump_endpoint(
 	const struct config *config, const struct endpoint_spec *endpoint, struct sbuf *out)
 {
-	sbuf_printf(out, "  - # %s:%u\n", endpoint->file, endpoint->line);
+	size_t start = out->len;
+
 	dump_table(config, conf_endpoint_keys, endpoint, 4, out);
 	dump_table(config, conf_shared_keys, endpoint, 4, out);
+	if (!out->failed)
+		out->data[start + 2] = '-'; /* the item's dash, in the indent of its first line */
 	sbuf_puts(out, "    checks:\n");
 	for (size_t i = 0; i < endpoint->n_checks; i++)
 		dump_check(config, &endpoint->checks[i], out);

@@ -270,12 +270,12 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 	const char *near = conf_did_you_mean(names, n, node->key);
 	const char *home = home_of(scope, node->key);
 
-	if (near)
-		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
 	if (home && conf_kind_find(scope->kinds, home))
 		return conf_key_error(scope, node, "this is a key of checks of kind %s", home);
 	if (home)
 		return conf_key_error(scope, node, "this key cannot stand here, but in %s", home);
+	if (near)
+		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
 
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
