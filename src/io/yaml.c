@@ -387,15 +387,19 @@ static int read_events(struct reader *reader)
 int yaml_parse(struct arena *arena, const char *file, const char *text, size_t len,
 	struct conf_errors *errors, struct node **ret_root)
 {
-	struct reader reader = { .arena = arena, .file = file, .text = text, .errors = errors };
-	int rc = check_bytes(&reader, len);
+	size_t mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	struct reader reader = {
+		.arena = arena, .file = file, .text = text + mark, .errors = errors
+	};
+	int rc = check_bytes(&reader, len - mark);
 
 	if (rc < 0)
 		return rc;
 	if (!yaml_parser_initialize(&reader.parser))
 		return -ENOMEM;
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, len);
+	yaml_parser_set_input_string(
+		&reader.parser, (const unsigned char *)reader.text, len - mark);
 	rc = read_events(&reader);
 	yaml_parser_delete(&reader.parser);
 	free(reader.sorted);
