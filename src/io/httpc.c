@@ -30,9 +30,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
-	SHARDS = 64, /* performance.md: 10,000 kept connections cost 81 us a check so, not 333 */
+	MAX_SHARDS =
+		64, /* performance.md: 10,000 kept connections cost 81 us a check so, not 333 */
+	FDS_OF_SHARD = 2, /* libcurl's pair of sockets to wake a multi handle */
 	ALIAS_SIZE = 24,
 	READ_SIZE = 4096,
 };
@@ -59,7 +62,8 @@ struct httpc {
 	struct loop *loop;
 	struct dns *dns;
 	struct shard_handlers shard_handlers;
-	struct home homes[SHARDS];
+	struct home homes[MAX_SHARDS];
+	unsigned n_homes;
 	unsigned next_home;
 	uint64_t next_lane;
 	TAILQ_HEAD(transfer_list, http_transfer) pool;
@@ -1160,7 +1164,7 @@ static void begin(struct http_transfer *transfer)
 
 static struct home *choose_home(struct httpc *httpc)
 {
-	return &httpc->homes[httpc->next_home++ % SHARDS];
+	return &httpc->homes[httpc->next_home++ % httpc->n_homes];
 }
 
 int http_start(struct httpc *httpc, struct http_lane *lane, const struct http_request *request,
@@ -1238,6 +1242,17 @@ struct http_lane *http_lane_free(struct http_lane *lane)
 
 /* ---- the engine ---- */
 
+/* No more than an eighth of the descriptors we may have go to the shards themselves. */
+static unsigned count_shards(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	return (unsigned)max_of(
+		min_of(limit.rlim_cur / 8 / FDS_OF_SHARD, (rlim_t)MAX_SHARDS), (rlim_t)1);
+}
+
 int httpc_new(struct loop *loop, struct dns *dns, struct httpc **ret_httpc)
 {
 	struct httpc *httpc;
@@ -1258,7 +1273,8 @@ int httpc_new(struct loop *loop, struct dns *dns, struct httpc **ret_httpc)
 		.arg = httpc,
 	};
 	TAILQ_INIT(&httpc->pool);
-	for (size_t i = 0; i < SHARDS; i++) {
+	httpc->n_homes = count_shards();
+	for (size_t i = 0; i < httpc->n_homes; i++) {
 		httpc->homes[i].shard = shard_new(loop, &httpc->shard_handlers);
 		if (!httpc->homes[i].shard) {
 			httpc_free(httpc);
@@ -1280,7 +1296,7 @@ struct httpc *httpc_free(struct httpc *httpc)
 		TAILQ_REMOVE(&httpc->pool, transfer, link);
 		transfer_destroy(transfer);
 	}
-	for (size_t i = 0; i < SHARDS; i++) {
+	for (size_t i = 0; i < httpc->n_homes; i++) {
 		shard_free(httpc->homes[i].shard);
 		curl_slist_free_all(httpc->homes[i].stale);
 		free(httpc->homes[i].aliases);
@@ -1290,10 +1306,15 @@ struct httpc *httpc_free(struct httpc *httpc)
 	return NULL;
 }
 
+unsigned httpc_held_fds(const struct httpc *httpc)
+{
+	return httpc->n_homes * FDS_OF_SHARD;
+}
+
 const struct httpc_stats *httpc_stats(struct httpc *httpc)
 {
 	httpc->stats.rebuilds_total = 0;
-	for (size_t i = 0; i < SHARDS; i++)
+	for (size_t i = 0; i < httpc->n_homes; i++)
 		httpc->stats.rebuilds_total += shard_rebuilds(httpc->homes[i].shard);
 	return &httpc->stats;
 }

@@ -112,6 +112,9 @@ const char *http_answer_header(struct http_transfer *transfer, const char *name,
 struct http_lane *http_lane_new(struct httpc *httpc);
 struct http_lane *http_lane_free(struct http_lane *lane);
 
+/* Descriptors that it holds while nothing runs; fewer under a low limit on open files. */
+unsigned httpc_held_fds(const struct httpc *httpc);
+
 struct httpc_stats {
 	uint64_t transfers_total;
 	uint64_t rebuilds_total; /* of a libcurl multi handle after an error of its own */
