@@ -343,19 +343,35 @@ static const struct conf_custom tls_version_custom = { parse_tls_version, print_
 static const struct conf_custom pins_custom = { parse_pins, print_source,
 	"{\"type\":[\"string\",\"array\",\"object\"]}" };
 
-static const struct conf_key limits_keys[] = {
+static const struct conf_key latency_keys[] = {
 	{ .name = "degraded",
 		.type = CONF_DURATION,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect_limits, degraded),
 		.example = "1s",
-		.help = "Past this the result is degraded." },
+		.help = "A check that takes longer is degraded." },
 	{ .name = "down",
 		.type = CONF_DURATION,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect_limits, down),
 		.example = "5s",
-		.help = "Past this the result is down." },
+		.help = "A check that takes longer is down." },
+	CONF_END,
+};
+
+static const struct conf_key expiry_keys[] = {
+	{ .name = "degraded",
+		.type = CONF_DURATION,
+		.effect = EFFECT_UPDATE,
+		.offset = offsetof(struct expect_limits, degraded),
+		.example = "14d",
+		.help = "With less time left the result is degraded." },
+	{ .name = "down",
+		.type = CONF_DURATION,
+		.effect = EFFECT_UPDATE,
+		.offset = offsetof(struct expect_limits, down),
+		.example = "1d",
+		.help = "With less time left the result is down." },
 	CONF_END,
 };
 
@@ -371,7 +387,7 @@ const struct conf_key expect_keys[] = {
 			"default)." },
 	{ .name = "cert_expires_in",
 		.type = CONF_SECTION,
-		.section = limits_keys,
+		.section = expiry_keys,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, cert_expires_in),
 		.help = "Least time that the server's certificate must still be valid." },
@@ -394,7 +410,7 @@ const struct conf_key expect_keys[] = {
 			"segment * stands for some element. A quoted value equals strings only." },
 	{ .name = "latency",
 		.type = CONF_SECTION,
-		.section = limits_keys,
+		.section = latency_keys,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, latency),
 		.help = "Longest time one check may take, from its start to its end." },
@@ -410,6 +426,7 @@ const struct conf_key expect_keys[] = {
 		.custom = &pins_custom,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, spki_sha256),
+		.example = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
 		.help = "SHA-256 of the public key (SubjectPublicKeyInfo) of the server's "
 			"certificate, in hexadecimal or base64; a list allows any of several." },
 	{ .name = "status",

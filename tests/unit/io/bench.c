@@ -84,6 +84,8 @@ void bench_start(struct bench *bench, const struct http_request *request)
 	struct http_request timed = *request;
 	struct http_handlers handlers = { .on_data = on_data, .on_done = on_done, .arg = bench };
 
+	if (bench->is_mute)
+		handlers.on_data = NULL;
 	loop_wake(bench->loop);
 	timed.begun_at = clock_monotonic();
 	sbuf_clear(&bench->body);

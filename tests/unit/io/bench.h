@@ -21,6 +21,7 @@ struct bench {
 	char header[128]; /* value of the answer's header `wanted_header` */
 	const char *wanted_header;
 	size_t enough; /* stop after so many bytes; 0 = never */
+	bool is_mute;  /* give no on_data */
 	unsigned done;
 	bool is_body_cut;
 	struct timer stop;

@@ -89,15 +89,13 @@ void peer_stop(struct peer *peer)
 	(void)close(peer->wake[1]);
 }
 
-size_t peer_read_request(int fd, char *text, size_t size)
+size_t peer_read_request(struct peer *peer, int fd, char *text, size_t size)
 {
 	size_t len = 0;
 
 	text[0] = '\0';
 	while (len < size - 1) {
-		ssize_t got = read(fd, text + len, 1);
-
-		if (got <= 0)
+		if (!wait_for(peer, fd, POLLIN, -1) || read(fd, text + len, 1) != 1)
 			return 0;
 		text[++len] = '\0';
 		if (len >= 4 && strcmp(text + len - 4, "\r\n\r\n") == 0)
@@ -106,7 +104,7 @@ size_t peer_read_request(int fd, char *text, size_t size)
 	return len;
 }
 
-void peer_send(int fd, const char *text)
+bool peer_send(int fd, const char *text)
 {
 	size_t left = strlen(text);
 
@@ -114,10 +112,11 @@ void peer_send(int fd, const char *text)
 		ssize_t sent = send(fd, text, left, MSG_NOSIGNAL);
 
 		if (sent <= 0)
-			return;
+			return false;
 		text += sent;
 		left -= (size_t)sent;
 	}
+	return true;
 }
 
 void peer_hang(struct peer *peer, int fd)

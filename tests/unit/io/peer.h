@@ -30,10 +30,11 @@ void peer_start_unix(struct peer *peer, const char *path, peer_script script, co
 void peer_stop(struct peer *peer);
 
 /* Reads up to and including the blank line after the request headers; returns its length, 0 at the
- * end of the connection. The text is terminated. */
-size_t peer_read_request(int fd, char *text, size_t size);
+ * end of the connection or of the peer. The text is terminated. */
+size_t peer_read_request(struct peer *peer, int fd, char *text, size_t size);
 
-void peer_send(int fd, const char *text);
+/* False when the other side is gone. */
+bool peer_send(int fd, const char *text);
 
 /* Waits until the other side closes or the peer is stopped. */
 void peer_hang(struct peer *peer, int fd);
