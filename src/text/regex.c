@@ -102,6 +102,8 @@ int regex_compile(const char *pattern, struct regex **ret_regex, char *ret_error
 	*ret_offset = 0;
 	regex->code = compile(pattern, &error, ret_offset);
 	if (!regex->code) {
+		/* 10.42 points behind the end of "(*LIMIT_MATCH=1". */
+		*ret_offset = min_of(*ret_offset, strlen(pattern));
 		(void)pcre2_get_error_message(error, (PCRE2_UCHAR *)ret_error, error_size);
 		regex_free(regex);
 		return error == PCRE2_ERROR_NOMEMORY ? -ENOMEM : -EINVAL;

@@ -89,6 +89,7 @@ static void test_a_bad_pattern_names_place_and_fault(void **state)
 		{ "\\C", 2 },
 		{ "(?<n>a)(?<n>b)", 12 },
 		{ "\xff", 0 },
+		{ "(*LIMIT_MATCH=400", 17 },
 	};
 
 	(void)state;
