@@ -1,0 +1,860 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guarded HTTP server against raw sockets: each test sends bytes and looks at what comes back
+ * until the server closes.
+ */
+#include "modelhealth/io/httpd.h"
+
+#include "modelhealth/base/clock.h"
+#include "modelhealth/io/listen.h"
+#include "modelhealth/io/loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char address[] = "127.0.0.1:0";
+
+struct fixture {
+	struct loop *loop;
+	struct httpd *server;
+	uint16_t port;
+	unsigned n_asked; /* requests that got through the gate */
+	enum http_method method;
+	char path[256];
+	bool is_local;
+	size_t body_size;  /* of the answer */
+	unsigned n_slices; /* > 0: the answer is rendered in so many */
+	unsigned n_ended;
+	unsigned n_exhausted;
+	struct timer stop;
+};
+
+struct client {
+	struct fixture *fixture;
+	int fd;
+	struct loop_fd *watch;
+	const char *request;
+	size_t len, sent;
+	struct sbuf answer;
+	bool closed;
+	bool never_reads;
+};
+
+/* ---- the server's side ---- */
+
+struct slices {
+	struct httpd_job job;
+	struct fixture *fixture;
+	unsigned left;
+};
+
+static void on_slice(struct httpd_job *job, struct httpd_request *request, struct sbuf *out)
+{
+	struct slices *slices = container_of(job, struct slices, job);
+
+	sbuf_puts(out, "slice ");
+	if (--slices->left == 0)
+		httpd_reply(
+			request, &(struct httpd_reply){ .status = 200, .mime = "text/plain" }, out);
+}
+
+static void on_slices_end(struct httpd_job *job)
+{
+	struct slices *slices = container_of(job, struct slices, job);
+
+	slices->fixture->n_ended++;
+	free(slices);
+}
+
+static void on_request(void *ctx, struct httpd_request *request)
+{
+	struct fixture *fixture = ctx;
+	const struct httpreq *head = httpd_request_head(request);
+	struct sbuf body = SBUF_INIT;
+
+	fixture->n_asked++;
+	fixture->method = head->method;
+	fixture->is_local = httpd_request_is_local(request);
+	(void)snprintf(fixture->path, sizeof fixture->path, "%s", head->path);
+	if (fixture->n_slices > 0) {
+		struct slices *slices = calloc(1, sizeof *slices);
+
+		assert_non_null(slices);
+		*slices =
+			(struct slices){ { on_slice, on_slices_end }, fixture, fixture->n_slices };
+		httpd_defer(request, &slices->job);
+		return;
+	}
+	for (size_t i = 0; i < fixture->body_size; i++)
+		sbuf_putc(&body, 'x');
+	httpd_reply(request, &(struct httpd_reply){ .status = 200, .mime = "text/plain" }, &body);
+}
+
+static void on_exhausted(void *ctx, int error)
+{
+	struct fixture *fixture = ctx;
+
+	assert_int_equal(error, EMFILE);
+	fixture->n_exhausted++;
+}
+
+static void on_stop(struct timer *timer)
+{
+	struct fixture *fixture = container_of(timer, struct fixture, stop);
+
+	loop_stop(fixture->loop);
+}
+
+static void run_for(struct fixture *fixture, usec_t span)
+{
+	struct timers *timers = loop_timers(fixture->loop);
+
+	assert_int_equal(timer_set(timers, &fixture->stop, clock_monotonic() + span), 0);
+	assert_int_equal(loop_run(fixture->loop), 0);
+	timer_cancel(timers, &fixture->stop);
+}
+
+static int open_fixture(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof *fixture);
+	const char *addresses[] = { address };
+	const char *failed;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	assert_non_null(fixture);
+	fixture->body_size = 2;
+	fixture->stop.fn = on_stop;
+	assert_int_equal(loop_new(&fixture->loop), 0);
+	assert_int_equal(httpd_new(&(struct httpd_setup){ .loop = fixture->loop,
+					   .on_request = on_request,
+					   .on_exhausted = on_exhausted,
+					   .ctx = fixture },
+				 &fixture->server),
+		0);
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
+	fixture->port = httpd_port(fixture->server, address);
+	assert_int_not_equal(fixture->port, 0);
+	*state = fixture;
+	return 0;
+}
+
+static int close_fixture(void **state)
+{
+	struct fixture *fixture = *state;
+
+	httpd_free(fixture->server);
+	loop_free(fixture->loop);
+	free(fixture);
+	return 0;
+}
+
+/* ---- the client's side ---- */
+
+static void on_client(void *arg, int fd, unsigned ready)
+{
+	struct client *client = arg;
+	char data[4096];
+	ssize_t n;
+
+	if ((ready & LOOP_WRITE) && client->sent < client->len) {
+		n = send(fd, client->request + client->sent, client->len - client->sent, 0);
+		if (n > 0)
+			client->sent += (size_t)n;
+		if (n < 0 && errno != EAGAIN)
+			client->sent = client->len;
+	}
+	if (client->sent == client->len)
+		assert_int_equal(
+			loop_fd_set(client->watch, client->never_reads ? 0 : LOOP_READ), 0);
+	if (!(ready & LOOP_READ) || client->never_reads)
+		return;
+	n = recv(fd, data, sizeof data, 0);
+	if (n > 0) {
+		sbuf_add(&client->answer, data, (size_t)n);
+		return;
+	}
+	if (n < 0 && errno == EAGAIN)
+		return;
+	client->closed = true;
+	client->watch = loop_fd_free(client->watch);
+	loop_stop(client->fixture->loop);
+}
+
+static void client_watch(struct client *client, const char *request, size_t len)
+{
+	client->request = request;
+	client->len = len;
+	client->watch = loop_fd_new(
+		client->fixture->loop, client->fd, LOOP_READ | LOOP_WRITE, on_client, client);
+	assert_non_null(client->watch);
+}
+
+/* Connects from 127.0.0.<source>. */
+static void client_open_from(struct client *client, struct fixture *fixture, unsigned source,
+	const char *request, size_t len)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(fixture->port) };
+	struct sockaddr_in from = { .sin_family = AF_INET };
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	from.sin_addr.s_addr = htonl((127u << 24) + source);
+	*client = (struct client){ .fixture = fixture };
+	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(client->fd >= 0);
+	assert_int_equal(bind(client->fd, (struct sockaddr *)&from, sizeof from), 0);
+	assert_true(connect(client->fd, (struct sockaddr *)&to, sizeof to) == 0 ||
+		    errno == EINPROGRESS);
+	client_watch(client, request, len);
+}
+
+static void client_open_unix(
+	struct client *client, struct fixture *fixture, const char *path, const char *request)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+
+	(void)snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	*client = (struct client){ .fixture = fixture };
+	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(client->fd >= 0);
+	assert_int_equal(connect(client->fd, (struct sockaddr *)&to, sizeof to), 0);
+	client_watch(client, request, strlen(request));
+}
+
+static void client_close(struct client *client)
+{
+	loop_fd_free(client->watch);
+	(void)close(client->fd);
+	sbuf_fini(&client->answer);
+}
+
+/* Runs until the server has closed, at most so long. */
+static void client_finish(struct client *client, usec_t at_most)
+{
+	usec_t end = clock_monotonic() + at_most;
+
+	while (!client->closed && clock_monotonic() < end)
+		run_for(client->fixture, end - clock_monotonic());
+}
+
+static unsigned status_of(const struct client *client)
+{
+	unsigned status = 0;
+
+	if (sscanf(sbuf_str(&client->answer), "HTTP/1.1 %3u ", &status) != 1)
+		return 0;
+	return status;
+}
+
+static const char *body_of(const struct client *client)
+{
+	const char *end = strstr(sbuf_str(&client->answer), "\r\n\r\n");
+
+	return end ? end + 4 : "";
+}
+
+/* Sends a request, awaits the end and returns the status, 0 = closed without an answer. */
+static unsigned exchange_bytes(struct fixture *fixture, const char *request, size_t len)
+{
+	struct client client;
+	unsigned status;
+
+	client_open_from(&client, fixture, 1, request, len);
+	client_finish(&client, 3 * USEC_PER_SEC);
+	if (!client.closed)
+		print_error("still open after 3 s: \"%.60s\"\n", request);
+	assert_true(client.closed);
+	status = status_of(&client);
+	client_close(&client);
+	return status;
+}
+
+static unsigned exchange(struct fixture *fixture, const char *request)
+{
+	return exchange_bytes(fixture, request, strlen(request));
+}
+
+/* ---- tests ---- */
+
+static void test_a_plain_request_is_answered_with_every_guard_header(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const wanted[] = { "HTTP/1.1 200 OK\r\n", "\r\nContent-Length: 2\r\n",
+		"\r\nContent-Type: text/plain\r\n", "\r\nX-Content-Type-Options: nosniff\r\n",
+		"\r\nContent-Security-Policy: default-src 'none'\r\n",
+		"\r\nCache-Control: no-store\r\n", "\r\nConnection: close\r\n" };
+	static const char request[] = "GET /a/b?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client client;
+
+	client_open_from(&client, fixture, 1, request, strlen(request));
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_true(client.closed);
+	for (size_t i = 0; i < array_size(wanted); i++)
+		if (!strstr(sbuf_str(&client.answer), wanted[i]))
+			fail_msg("\"%s\" is not in \"%s\"", wanted[i], sbuf_str(&client.answer));
+	assert_string_equal(body_of(&client), "xx");
+	assert_string_equal(fixture->path, "/a/b");
+	client_close(&client);
+}
+
+static void test_head_has_the_length_but_no_body(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client client;
+
+	fixture->body_size = 12345;
+	client_open_from(&client, fixture, 1, request, strlen(request));
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 200);
+	assert_non_null(strstr(sbuf_str(&client.answer), "\r\nContent-Length: 12345\r\n"));
+	assert_string_equal(body_of(&client), "");
+	assert_int_equal(fixture->method, HTTP_HEAD);
+	client_close(&client);
+}
+
+/* What could be read in two ways, and what is no HTTP at all. */
+static const struct {
+	const char *request;
+	unsigned status;
+} attacks[] = {
+	/* H4: smuggling */
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0, 0\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+	  "0\r\n\r\n",
+		400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n"
+	  "0\r\n\r\n",
+		400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n",
+		501 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n", 501 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 0\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nabcde", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nabcde", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5 5\r\n\r\nabcde", 400 },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\nHost: a\n\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n folded\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nB@d: x\r\n\r\n", 400 },
+	{ "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+	{ "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400 },
+	{ "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n", 417 },
+	/* H3: escapes and sizes */
+	{ "GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /%4 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /?a=%0d%0a HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /?a=1&a=2 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n", 413 },
+	{ "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+		413 },
+	{ "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx", 413 },
+	/* H5: paths */
+	{ "GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET //etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /..%2fetc HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /%2e%2e/etc HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a/./b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a/.. HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a%5c..%5cb HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a\\b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /a#b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400 },
+	/* H9: Host */
+	{ "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421 },
+	{ "GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", 421 },
+	{ "GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example:9877\r\n\r\n", 421 },
+	{ "GET / HTTP/1.1\r\nHost: localhost:9877:1\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: user@localhost\r\n\r\n", 400 },
+	{ "GET / HTTP/1.1\r\nHost: 127.0.0.1:9877\r\n\r\n", 200 },
+	{ "GET / HTTP/1.1\r\nHost: [::1]:9877\r\n\r\n", 200 },
+	{ "GET / HTTP/1.1\r\nHost: LocalHost:80\r\n\r\n", 200 },
+	{ "GET / HTTP/1.0\r\n\r\n", 200 },
+	/* H13: methods and other protocols */
+	{ "PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405 },
+	{ "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405 },
+	{ "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 405 },
+	{ "TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405 },
+	{ "CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405 },
+	{ "get / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501 },
+	{ "BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501 },
+	{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 501 },
+	{ "GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", 505 },
+	{ "GET / HTTP/0.9\r\nHost: localhost\r\n\r\n", 505 },
+	{ "GET / HTTP/1.11\r\nHost: localhost\r\n\r\n", 400 },
+	{ "GET /\r\n\r\n", 400 },
+	{ "\x16\x03\x01\x02", 400 },
+	{ "*1\r\n$4\r\nPING\r\n", 400 },
+	{ "EHLO mail.example\r\n", 400 },
+};
+
+static void test_attacks_get_their_status_and_never_reach_a_handler(void **state)
+{
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < array_size(attacks); i++) {
+		unsigned before = fixture->n_asked;
+		unsigned status = exchange(fixture, attacks[i].request);
+
+		if (status != attacks[i].status)
+			print_error("input %zu \"%.80s\": expected %u, got %u\n", i,
+				attacks[i].request, attacks[i].status, status);
+		assert_int_equal(status, attacks[i].status);
+		assert_int_equal(fixture->n_asked - before, status == 200 ? 1 : 0);
+	}
+	assert_true(httpd_stats(fixture->server)->rejected_total >= array_size(attacks) - 4);
+}
+
+static void test_a_refusal_is_a_problem_document(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client client;
+
+	client_open_from(&client, fixture, 1, request, strlen(request));
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 405);
+	assert_non_null(
+		strstr(sbuf_str(&client.answer), "\r\nContent-Type: application/problem+json\r\n"));
+	assert_non_null(strstr(sbuf_str(&client.answer), "\r\nAllow: GET, HEAD, POST\r\n"));
+	assert_non_null(strstr(body_of(&client), "\"status\":405"));
+	client_close(&client);
+}
+
+/* Fills a buffer with a head of that size that is never complete. */
+static char *endless(const char *start, const char *fill, size_t size)
+{
+	char *text = malloc(size + 1);
+	size_t len = strlen(start);
+
+	assert_non_null(text);
+	memcpy(text, start, len);
+	while (len < size) {
+		size_t part = min_of(strlen(fill), size - len);
+
+		memcpy(text + len, fill, part);
+		len += part;
+	}
+	text[size] = '\0';
+	return text;
+}
+
+static void test_endless_heads_are_cut_at_eight_kibibytes(void **state)
+{
+	struct fixture *fixture = *state;
+
+	static const struct {
+		const char *start, *fill;
+		unsigned status;
+	} heads[] = {
+		{ "GET /", "a", 414 },
+		{ "GET /?a", "&a", 414 },
+		{ "GET / HTTP/1.1\r\nHost: localhost\r\nX: ", "a", 431 },
+		{ "GET / HTTP/1.1\r\nHost: localhost\r\n", "X: y\r\n", 431 },
+	};
+
+	for (size_t i = 0; i < array_size(heads); i++) {
+		char *request = endless(heads[i].start, heads[i].fill, 1024 * 1024);
+
+		assert_int_equal(exchange_bytes(fixture, request, 1024 * 1024), heads[i].status);
+		free(request);
+	}
+	assert_int_equal(fixture->n_asked, 0);
+}
+
+static void test_sixty_five_fields_are_too_many(void **state)
+{
+	struct sbuf request = SBUF_INIT;
+
+	sbuf_puts(&request, "GET / HTTP/1.1\r\nHost: localhost\r\n");
+	for (unsigned i = 0; i < HTTPREQ_MAX_FIELDS; i++)
+		sbuf_puts(&request, "A: b\r\n");
+	sbuf_puts(&request, "\r\n");
+	assert_int_equal(exchange(*state, sbuf_str(&request)), 431);
+	sbuf_fini(&request);
+}
+
+static void test_a_small_body_of_a_post_is_awaited_and_ignored(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(
+		exchange(fixture,
+			"POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabcde"),
+		200);
+	assert_int_equal(fixture->method, HTTP_POST);
+	assert_string_equal(fixture->path, "/p");
+}
+
+static void test_a_request_may_arrive_byte_by_byte(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client client;
+
+	client_open_from(&client, fixture, 1, request, 0);
+	for (size_t i = 1; i <= strlen(request); i++) {
+		client.len = i;
+		assert_int_equal(loop_fd_set(client.watch, LOOP_READ | LOOP_WRITE), 0);
+		run_for(fixture, USEC_PER_MSEC);
+	}
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 200);
+	assert_string_equal(fixture->path, "/slow");
+	client_close(&client);
+}
+
+static void test_a_client_that_only_stops_sending_gets_its_answer(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+	struct client client;
+
+	fixture->body_size = 8 * 1024 * 1024;
+	client_open_from(&client, fixture, 1, request, strlen(request));
+	while (client.sent < client.len)
+		run_for(fixture, USEC_PER_MSEC);
+	assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
+	client_finish(&client, 5 * USEC_PER_SEC);
+	assert_true(client.closed);
+	assert_int_equal(strlen(body_of(&client)), fixture->body_size);
+	client_close(&client);
+}
+
+static void test_pipelined_requests_are_not_answered_nor_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char one[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	char *request = endless("", one, 1000 * strlen(one));
+	struct client client;
+
+	client_open_from(&client, fixture, 1, request, 1000 * strlen(one));
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_true(client.closed);
+	assert_int_equal(fixture->n_asked, 1);
+	client_close(&client);
+	free(request);
+}
+
+static void test_slow_clients_of_every_kind_are_cut_after_ten_seconds(void **state)
+{
+	struct fixture *fixture = *state;
+	struct client silent, half, reader;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	usec_t began = clock_monotonic();
+
+	fixture->body_size = 16 * 1024 * 1024;
+	client_open_from(&silent, fixture, 1, "", 0);
+	client_open_from(&half, fixture, 1, request, 10);
+	client_open_from(&reader, fixture, 1, request, strlen(request));
+	reader.never_reads = true;
+	while (httpd_stats(fixture->server)->clients < 3 || fixture->n_asked < 1)
+		run_for(fixture, USEC_PER_MSEC);
+	while (httpd_stats(fixture->server)->clients > 0 &&
+		clock_monotonic() < began + 13 * USEC_PER_SEC)
+		run_for(fixture, 20 * USEC_PER_MSEC);
+	assert_int_equal(httpd_stats(fixture->server)->clients, 0);
+	assert_in_range(clock_monotonic() - began, 9 * USEC_PER_SEC, 12 * USEC_PER_SEC);
+	assert_int_equal(status_of(&silent), 0);
+	assert_int_equal(status_of(&half), 408);
+	client_close(&silent);
+	client_close(&half);
+	client_close(&reader);
+}
+
+static void test_one_source_has_its_share_and_no_more(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client idle[4], late, other;
+
+	assert_int_equal(httpd_set_limits(fixture->server,
+				 &(struct httpd_limits){ .clients = 100, .clients_per_source = 4 }),
+		0);
+	for (size_t i = 0; i < array_size(idle); i++)
+		client_open_from(&idle[i], fixture, 1, "", 0);
+	while (httpd_stats(fixture->server)->clients < array_size(idle))
+		run_for(fixture, USEC_PER_MSEC);
+	client_open_from(&late, fixture, 1, request, strlen(request));
+	client_finish(&late, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&late), 503);
+	client_open_from(&other, fixture, 2, request, strlen(request));
+	client_finish(&other, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&other), 200);
+	client_close(&late);
+	client_close(&other);
+	for (size_t i = 0; i < array_size(idle); i++)
+		client_close(&idle[i]);
+	/* Their places are free again. */
+	while (httpd_stats(fixture->server)->clients > 0)
+		run_for(fixture, USEC_PER_MSEC);
+	assert_int_equal(exchange(fixture, request), 200);
+}
+
+static void test_accepting_pauses_at_the_limit_and_goes_on_below_it(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client idle[10], late;
+
+	assert_int_equal(httpd_set_limits(fixture->server,
+				 &(struct httpd_limits){ .clients = 8, .clients_per_source = 8 }),
+		0);
+	for (size_t i = 0; i < array_size(idle); i++)
+		client_open_from(&idle[i], fixture, (unsigned)i + 1, "", 0);
+	run_for(fixture, 50 * USEC_PER_MSEC);
+	assert_int_equal(httpd_stats(fixture->server)->clients, 8);
+	client_open_from(&late, fixture, 99, request, strlen(request));
+	for (size_t i = 0; i < array_size(idle); i++)
+		client_close(&idle[i]);
+	client_finish(&late, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&late), 200);
+	client_close(&late);
+}
+
+static void test_sliced_answers_are_whole_and_end_their_job_once(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client client;
+
+	fixture->n_slices = 1000;
+	client_open_from(&client, fixture, 1, request, strlen(request));
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 200);
+	assert_int_equal(strlen(body_of(&client)), 1000 * strlen("slice "));
+	assert_int_equal(fixture->n_ended, 1);
+	client_close(&client);
+}
+
+static void test_too_many_renders_are_shed_with_503(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct client clients[HTTPD_MAX_JOBS + 4];
+	unsigned n_shed = 0;
+
+	fixture->n_slices = UINT32_MAX; /* never done */
+	for (size_t i = 0; i < array_size(clients); i++)
+		client_open_from(&clients[i], fixture, 1, request, strlen(request));
+	while (fixture->n_asked < array_size(clients))
+		run_for(fixture, 5 * USEC_PER_MSEC);
+	run_for(fixture, 50 * USEC_PER_MSEC);
+	for (size_t i = 0; i < array_size(clients); i++) {
+		n_shed += status_of(&clients[i]) == 503 ? 1 : 0;
+		client_close(&clients[i]);
+	}
+	assert_int_equal(n_shed, 4);
+	/* Closing the server ends the others; close_fixture and the leak check see to it. */
+}
+
+static void test_out_of_descriptors_pauses_instead_of_spinning(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct rlimit before, low;
+	struct client first, second;
+	uint64_t turns;
+
+	client_open_from(&first, fixture, 1, request, strlen(request));
+	client_open_from(&second, fixture, 1, request, strlen(request));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = before;
+	low.rlim_cur = 3; /* below what is open: the next one fails */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	turns = loop_stats(fixture->loop)->turns_total;
+	run_for(fixture, 300 * USEC_PER_MSEC);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(fixture->n_exhausted, 1);
+	assert_in_range(loop_stats(fixture->loop)->turns_total - turns, 1, 50);
+	client_finish(&second, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&second), 200);
+	client_close(&first);
+	client_close(&second);
+}
+
+/* ---- listeners ---- */
+
+static void make_path(char *path, size_t size)
+{
+	char directory[] = "/tmp/test_httpd.XXXXXX";
+
+	assert_non_null(mkdtemp(directory));
+	(void)snprintf(path, size, "unix:%s/s", directory);
+}
+
+static void remove_path(const char *address_text)
+{
+	char directory[64];
+
+	(void)snprintf(directory, sizeof directory, "%s", address_text + strlen("unix:"));
+	*strrchr(directory, '/') = '\0';
+	assert_int_equal(rmdir(directory), 0); /* the socket itself is gone */
+}
+
+static void test_a_unix_socket_is_local_guarded_by_its_mode_and_removed(void **state)
+{
+	struct fixture *fixture = *state;
+	char path[64];
+	const char *addresses[] = { path };
+	const char *failed;
+	struct client client;
+	struct stat st;
+
+	make_path(path, sizeof path);
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
+	assert_int_equal(stat(path + 5, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 0777, 0660);
+	/* No page in a browser reaches it, so any Host will do. */
+	client_open_unix(&client, fixture, path + 5, "GET / HTTP/1.1\r\nHost: any.where\r\n\r\n");
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 200);
+	assert_true(fixture->is_local);
+	client_close(&client);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	remove_path(path);
+}
+
+static void test_a_stale_unix_socket_is_replaced_but_no_other_file(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un stale = { .sun_family = AF_UNIX };
+	char path[64];
+	const char *addresses[] = { path };
+	const char *failed;
+	struct listen_socket other;
+	int fd;
+
+	make_path(path, sizeof path);
+	(void)snprintf(stale.sun_path, sizeof stale.sun_path, "%s", path + 5);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&stale, sizeof stale), 0);
+	(void)close(fd);
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
+	assert_int_equal(listen_open(path, &other), -EADDRINUSE);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	fd = open(path + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(listen_open(path, &other), -EEXIST);
+	assert_int_equal(unlink(path + 5), 0);
+	remove_path(path);
+}
+
+static void test_a_listener_that_stays_is_not_touched_and_a_failure_changes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *with_bad[] = { address, "127.0.0.1:99999" };
+	const char *with_new[] = { address, "[::1]:0" };
+	const char *failed = NULL;
+	uint16_t port = fixture->port;
+
+	assert_int_equal(httpd_listen(fixture->server, with_bad, 2, &failed), -EINVAL);
+	assert_string_equal(failed, with_bad[1]);
+	assert_int_equal(httpd_port(fixture->server, address), port);
+	if (httpd_listen(fixture->server, with_new, 2, &failed) == 0)
+		assert_int_not_equal(httpd_port(fixture->server, with_new[1]), 0);
+	assert_int_equal(httpd_port(fixture->server, address), port);
+	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	assert_false(httpd_is_listening(fixture->server, address));
+}
+
+static void test_a_closed_listener_still_answers_those_it_has(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	const char *failed;
+	struct client client;
+
+	client_open_from(&client, fixture, 1, request, 10);
+	while (httpd_stats(fixture->server)->clients == 0)
+		run_for(fixture, USEC_PER_MSEC);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	client.len = strlen(request);
+	assert_int_equal(loop_fd_set(client.watch, LOOP_READ | LOOP_WRITE), 0);
+	client_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(&client), 200);
+	client_close(&client);
+}
+
+static void test_an_open_socket_can_be_adopted(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_in bound;
+	socklen_t len = sizeof bound;
+	struct listen_socket socket;
+	const char *failed;
+
+	assert_int_equal(listen_open(address, &socket), 0);
+	assert_int_equal(getsockname(socket.fd, (struct sockaddr *)&bound, &len), 0);
+	assert_int_equal(httpd_adopt(fixture->server, socket.fd), 0);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	fixture->port = ntohs(bound.sin_port);
+	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_plain_request_is_answered_with_every_guard_header),
+		TEST(test_head_has_the_length_but_no_body),
+		TEST(test_attacks_get_their_status_and_never_reach_a_handler),
+		TEST(test_a_refusal_is_a_problem_document),
+		TEST(test_endless_heads_are_cut_at_eight_kibibytes),
+		TEST(test_sixty_five_fields_are_too_many),
+		TEST(test_a_small_body_of_a_post_is_awaited_and_ignored),
+		TEST(test_a_request_may_arrive_byte_by_byte),
+		TEST(test_a_client_that_only_stops_sending_gets_its_answer),
+		TEST(test_pipelined_requests_are_not_answered_nor_kept),
+		TEST(test_slow_clients_of_every_kind_are_cut_after_ten_seconds),
+		TEST(test_one_source_has_its_share_and_no_more),
+		TEST(test_accepting_pauses_at_the_limit_and_goes_on_below_it),
+		TEST(test_sliced_answers_are_whole_and_end_their_job_once),
+		TEST(test_too_many_renders_are_shed_with_503),
+		TEST(test_out_of_descriptors_pauses_instead_of_spinning),
+		TEST(test_a_unix_socket_is_local_guarded_by_its_mode_and_removed),
+		TEST(test_a_stale_unix_socket_is_replaced_but_no_other_file),
+		TEST(test_a_listener_that_stays_is_not_touched_and_a_failure_changes_nothing),
+		TEST(test_a_closed_listener_still_answers_those_it_has),
+		TEST(test_an_open_socket_can_be_adopted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
