@@ -32,3 +32,9 @@ struct status *status_free(struct status *status);
  */
 int status_listen(
 	struct status *status, const struct config *config, char *ret_error, size_t error_size);
+
+/* Serves a socket that already listens, from the service manager. Takes fd. 0 or -errno. */
+int status_adopt(struct status *status, int fd);
+
+/* The TCP port behind a configured address, for ":0"; 0 for none. */
+uint16_t status_port(const struct status *status, const char *address);
