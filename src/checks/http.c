@@ -28,6 +28,7 @@ struct http_probe {
 	struct http_transfer *transfer; /* NULL = idle */
 	struct url *hop;                /* where a redirect has led; NULL = the configured url */
 	unsigned hops;
+	bool is_kept_stale; /* the kept connection ended; asks again over a fresh one */
 	const char *method; /* of this hop */
 	const char *body;
 	struct tls_setup stranger_tls; /* for other origins: without our certificate */
@@ -109,6 +110,15 @@ static void refuse(struct http_probe *state, const char *why)
 	end(state);
 }
 
+/* start_hop, or the end of the check. */
+static void begin_hop(struct http_probe *state)
+{
+	if (start_hop(state) == 0)
+		return;
+	result_set(&state->probe->result, REASON_LOCAL_MEMORY, NULL);
+	end(state);
+}
+
 static void follow(struct http_probe *state, const char *location)
 {
 	const struct http_params *http = params_of(state);
@@ -143,10 +153,7 @@ static void follow(struct http_probe *state, const char *location)
 	url_free(state->hop);
 	state->hop = to;
 	state->hops++;
-	if (start_hop(state) < 0) {
-		result_set(&state->probe->result, REASON_LOCAL_MEMORY, NULL);
-		end(state);
-	}
+	begin_hop(state);
 }
 
 /* ---- the answer ---- */
@@ -183,6 +190,15 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
 	expect_judge(&params_of(state)->expect, &seen, result);
 }
 
+/* A 408 over a kept connection was sent while it idled and answers nothing that we asked
+ * (RFC 9110, 15.5.9). Libcurl itself repeats on a fresh one when the kept one was only closed. */
+static bool is_farewell(const struct http_probe *state)
+{
+	const struct result *result = &state->probe->result;
+
+	return result->reused && result->http_status == 408 && !state->is_kept_stale;
+}
+
 static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
 {
 	struct http_probe *state = arg;
@@ -194,6 +210,11 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 	*result = outcome->result;
 	if (result->reason != REASON_OK) {
 		end(state);
+		return;
+	}
+	if (is_farewell(state)) {
+		state->is_kept_stale = true;
+		begin_hop(state);
 		return;
 	}
 	if (http->redirects > 0 && is_redirect(result->http_status) &&
@@ -231,7 +252,7 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 		.body = state->body,
 		.body_len = state->body ? strlen(state->body) : 0,
 		.version = (enum http_version)http->http_version,
-		.reuse = http->reuse ? HTTP_REUSE : HTTP_FRESH,
+		.reuse = http->reuse && !state->is_kept_stale ? HTTP_REUSE : HTTP_FRESH,
 		.is_full_handshake_wanted = expect_needs_certificate(&http->expect),
 		.max_header_bytes = http->max_header_bytes,
 		.max_body_bytes = http->max_body_bytes,
@@ -289,6 +310,7 @@ static void http_kind_start(struct probe *probe)
 
 	if (state) {
 		state->hops = 0;
+		state->is_kept_stale = false;
 		state->method = http->method;
 		state->body = http->body;
 		if (start_hop(state) == 0)
