@@ -355,7 +355,8 @@ static int build_checks(struct conf_scope *scope, struct node *node, struct endp
 	return rc;
 }
 
-/* The group's node; reports an unknown one. */
+/* The group's node, NULL without settings: a group may be a mere name that endpoints share. Only
+ * what looks like a misspelt one is an error. */
 static struct node *endpoint_group(struct build *build, const struct node *node, const char *name)
 {
 	const struct node *group_node = node_get(node, "group");
@@ -370,9 +371,10 @@ static struct node *endpoint_group(struct build *build, const struct node *node,
 
 	const char *near = conf_did_you_mean(names, n, name);
 
-	(void)conf_error(&build->scope, group_node, "no group is called %s%s%s%s",
-		conf_got(&build->scope, group_node), near ? " (did you mean " : "",
-		near ? near : "", near ? "?)" : "");
+	if (near)
+		(void)conf_error(&build->scope, group_node,
+			"no group is called %s (did you mean %s?)",
+			conf_got(&build->scope, group_node), near);
 	return NULL;
 }
 

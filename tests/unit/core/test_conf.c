@@ -334,7 +334,16 @@ static void test_names_are_unique(void **state)
 			      "endpoint in test.yaml:1\n");
 }
 
-static void test_unknown_group_and_witness_are_found(void **state)
+static void test_group_may_be_a_mere_name(void **state)
+{
+	struct loaded *loaded = *state;
+
+	(void)tree_set(&loaded->tree, "endpoints[0].group", "search");
+	load(loaded);
+	assert_string_equal(loaded->config->endpoints[0].group, "search");
+}
+
+static void test_misspelt_group_and_unknown_witness_are_found(void **state)
 {
 	struct loaded *loaded = *state;
 
