@@ -339,7 +339,7 @@ static void test_group_may_be_a_mere_name(void **state)
 	struct loaded *loaded = *state;
 
 	(void)tree_set(&loaded->tree, "endpoints[0].group", "search");
-	load(loaded);
+	assert_loads(loaded);
 	assert_string_equal(loaded->config->endpoints[0].group, "search");
 }
 
@@ -544,7 +544,8 @@ int main(void)
 		with_loaded(test_all_errors_come_at_once),
 		with_loaded(test_key_in_the_wrong_place_is_told_its_home),
 		with_loaded(test_names_are_unique),
-		with_loaded(test_unknown_group_and_witness_are_found),
+		with_loaded(test_group_may_be_a_mere_name),
+		with_loaded(test_misspelt_group_and_unknown_witness_are_found),
 		with_loaded(test_missing_file_excuses_what_it_may_define),
 		with_loaded(test_secret_is_refused_where_it_would_be_public),
 		cmocka_unit_test(test_display_url_hides_user_and_query),

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon and --once both need: a configuration, the io services, a log.
+ */
+#pragma once
+
+#include "modelhealth/app/options.h"
+#include "modelhealth/core/conf.h"
+#include "modelhealth/io/io.h"
+#include "modelhealth/io/journal.h"
+
+/* Loads a configuration, or prints every error to stderr and returns false. */
+bool load_or_complain(const char *path, struct config **ret_config);
+
+struct services {
+	struct io io;
+	struct journal *journal; /* NULL when records go to the console */
+	struct console console;
+};
+
+/* Sets the log sink, ignores SIGPIPE, raises the limit on open files. */
+void services_start_log(struct services *services, const struct options *options);
+
+/* Opens loop, resolver and transfer engine. 0 or -errno. */
+int services_open(struct services *services);
+void services_close(struct services *services);
+
+uint64_t services_log_dropped(const struct services *services);
+
+/* Lowers limits of config to what the limit on open files allows, and says so. */
+void services_fit_limits(struct config *config);

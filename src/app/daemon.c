@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon: builds the parts bottom up, tells the service manager, runs the loop, takes
+ * everything down in reverse. What moves between the parts (signals, reloads, the pulse) is here.
+ */
+#include "modelhealth/app/services.h"
+#include "modelhealth/base/clock.h"
+#include "modelhealth/base/messages.h"
+#include "modelhealth/checks/kinds.h"
+#include "modelhealth/engine/engine.h"
+#include "modelhealth/engine/status.h"
+#include "modelhealth/io/conffile.h"
+#include "modelhealth/io/loop.h"
+#include "modelhealth/io/notify.h"
+#include "modelhealth/outputs/outputs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* SIGHUPs that come closer together than this become one reload. */
+static const usec_t reload_distance = USEC_PER_SEC / 2;
+
+/* Housekeeping that needs no more precision: status line, counters of others. */
+static const usec_t pulse_interval = USEC_PER_SEC;
+
+struct daemon {
+	const struct options *options;
+	struct services services;
+	struct engine *engine;
+	struct status *status;
+	struct notify notify;
+	struct timer pulse, watchdog, reload;
+	usec_t watchdog_interval;
+	usec_t reloaded_at;  /* monotonic */
+	usec_t paused_until; /* the last pause that was told */
+	unsigned generation;
+	char status_line[160];
+	bool is_stopping;
+};
+
+static struct timers *timers_of(struct daemon *daemon)
+{
+	return loop_timers(daemon->services.io.loop);
+}
+
+/* ---- what the service manager hears ---- */
+
+static void write_status_line(struct daemon *daemon, char *line, size_t size)
+{
+	const struct snapshot *snapshot = engine_snapshot(daemon->engine);
+	size_t len = (size_t)snprintf(line, size, "%zu endpoints:", snapshot->n_endpoints);
+
+	for (enum state state = 0; state < STATE_N; state++)
+		if (snapshot->n_state[state] > 0 && len < size)
+			len += (size_t)snprintf(line + len, size - len, " %zu %s",
+				snapshot->n_state[state], state_token(state));
+}
+
+static void tell_status(struct daemon *daemon)
+{
+	char line[sizeof daemon->status_line];
+
+	write_status_line(daemon, line, sizeof line);
+	if (strcmp(line, daemon->status_line) == 0)
+		return;
+	memcpy(daemon->status_line, line, sizeof line);
+	notify_send(&daemon->notify, "STATUS=%s", line);
+}
+
+/* The ping says that monitoring moves, not merely that the loop turns. */
+static void on_watchdog(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
+
+	if (engine_is_progressing(daemon->engine))
+		notify_send(&daemon->notify, "WATCHDOG=1");
+	(void)timer_set(timers_of(daemon), timer,
+		timers_of(daemon)->now + daemon->watchdog_interval / 2); /* has its place */
+}
+
+/* ---- the pulse ---- */
+
+static void tell_pause(struct daemon *daemon)
+{
+	usec_t paused_until = timers_of(daemon)->paused_until;
+
+	if (paused_until == daemon->paused_until)
+		return;
+	daemon->paused_until = paused_until;
+	log_printf(LOG_LEVEL_WARNING, MSG_CLOCK_JUMPED,
+		"this process stood still for more than a second (suspended, stopped or without "
+		"CPU); checks under way are discarded, what is due is spread");
+}
+
+static void on_pulse(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, pulse);
+	struct self_view *self = engine_self(daemon->engine);
+	const struct loop_stats *stats = loop_stats(daemon->services.io.loop);
+
+	self->loop_turns_total = stats->turns_total;
+	self->loop_stall_max = stats->turn_max;
+	self->log_dropped_total = services_log_dropped(&daemon->services);
+	tell_pause(daemon);
+	tell_status(daemon);
+	(void)timer_set(timers_of(daemon), timer,
+		timers_of(daemon)->now + pulse_interval); /* has its place */
+}
+
+static void on_stall(void *arg, usec_t turn)
+{
+	(void)arg;
+	log_printf(LOG_LEVEL_WARNING, MSG_LOOP_STALLED,
+		"one turn of the event loop took %" PRIu64 " ms; checks due meanwhile began late",
+		turn / USEC_PER_MSEC);
+}
+
+/* ---- configuration ---- */
+
+static void log_loaded(struct daemon *daemon, const struct config *config)
+{
+	const struct engine_diff *diff = engine_last_diff(daemon->engine);
+
+	log_printf(LOG_LEVEL_INFO, MSG_CONFIG_LOADED,
+		"configuration %u is live: %zu endpoints; checks: %zu kept, %zu updated, %zu "
+		"restarted, %zu added, %zu removed",
+		config->generation, config->n_endpoints, diff->kept, diff->updated, diff->restarted,
+		diff->added, diff->removed);
+}
+
+/* Makes a loaded configuration live; on any error the old one stays. */
+static int apply(struct daemon *daemon, struct config *config, struct sbuf *errors)
+{
+	char error[256];
+	int r;
+
+	services_fit_limits(config);
+	config->generation = daemon->generation + 1;
+	r = status_listen(daemon->status, config, error, sizeof error);
+	if (r < 0) {
+		sbuf_printf(errors, "%s\n", error);
+		return r;
+	}
+	loop_wake(daemon->services.io.loop); /* loading took time */
+	r = engine_apply(daemon->engine, config);
+	if (r < 0) {
+		sbuf_printf(errors, "%s\n", strerror(-r));
+		return r;
+	}
+	daemon->generation = config->generation;
+	log_loaded(daemon, config);
+	return 0;
+}
+
+static int load_and_apply(struct daemon *daemon, struct sbuf *errors)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors found = { 0 };
+	struct config *config;
+	int r = conffile_load(daemon->options->config_path, check_kinds, &found, &config);
+
+	if (r < 0) {
+		conf_errors_print(&found, errors);
+		if (found.n == 0)
+			sbuf_printf(errors, "%s: %s\n", daemon->options->config_path, strerror(-r));
+		return r;
+	}
+	r = apply(daemon, config, errors);
+	config_unref(config);
+	return r;
+}
+
+static void first_line(const struct sbuf *text, char *line, size_t size)
+{
+	const char *from = sbuf_str(text);
+
+	(void)snprintf(line, size, "%.*s", (int)strcspn(from, "\n"), from); /* cut is fine */
+}
+
+/* The reload function of the status port, too: all errors as text. */
+static int reload(void *ctx, struct sbuf *ret_errors)
+{
+	struct daemon *daemon = ctx;
+	char error[512];
+	int r;
+
+	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
+	r = load_and_apply(daemon, ret_errors);
+	first_line(ret_errors, error, sizeof error);
+	engine_note_reload(daemon->engine, r < 0 ? error : NULL);
+	if (r < 0)
+		log_printf(LOG_LEVEL_ERR, MSG_CONFIG_REJECTED,
+			"configuration refused, the old one stays live: %s", error);
+	daemon->reloaded_at = timers_of(daemon)->now;
+	notify_send(&daemon->notify, "READY=1");
+	return r;
+}
+
+static void on_reload_timer(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, reload);
+	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 1024 * 1024 };
+
+	(void)reload(daemon, &errors); /* it has logged and counted its outcome */
+}
+
+/* ---- signals ---- */
+
+static void on_hangup(void *arg, int signal_number)
+{
+	struct daemon *daemon = arg;
+	struct timers *timers = timers_of(daemon);
+
+	(void)signal_number;
+	if (!timer_is_set(&daemon->reload))
+		(void)timer_set(timers, &daemon->reload,
+			max_of(timers->now, daemon->reloaded_at + reload_distance));
+}
+
+static void on_terminate(void *arg, int signal_number)
+{
+	struct daemon *daemon = arg;
+
+	(void)signal_number;
+	if (daemon->is_stopping)
+		_exit(EXIT_OK); /* asked twice: someone is in a hurry */
+	daemon->is_stopping = true;
+	notify_send(&daemon->notify, "STOPPING=1\nSTATUS=stopping");
+	log_printf(LOG_LEVEL_INFO, MSG_STOPPING, "stopping; checks under way are abandoned");
+	loop_stop(daemon->services.io.loop);
+}
+
+static int watch_signals(struct daemon *daemon)
+{
+	struct loop *loop = daemon->services.io.loop;
+	int r = loop_signal(loop, SIGHUP, on_hangup, daemon);
+
+	if (r == 0)
+		r = loop_signal(loop, SIGTERM, on_terminate, daemon);
+	if (r == 0)
+		r = loop_signal(loop, SIGINT, on_terminate, daemon);
+	return r;
+}
+
+/* ---- life ---- */
+
+static uint64_t make_seed(void)
+{
+	uint64_t seed;
+
+	/* Only spreads load; the clock will do where there is no randomness yet. */
+	return getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed ? seed
+									   : clock_realtime();
+}
+
+static int build(struct daemon *daemon)
+{
+	struct loop *loop;
+	int r = services_open(&daemon->services);
+
+	if (r < 0)
+		return r;
+	loop = daemon->services.io.loop;
+	loop_on_stall(loop, on_stall, daemon);
+	r = engine_new(
+		&(struct engine_setup){
+			.timers = loop_timers(loop),
+			.io = &daemon->services.io,
+			.seed = make_seed(),
+			.outputs = outputs,
+		},
+		&daemon->engine);
+	if (r == 0)
+		r = status_new(
+			&(struct status_setup){
+				.loop = loop,
+				.engine = daemon->engine,
+				.reload = reload,
+				.ctx = daemon,
+			},
+			&daemon->status);
+	if (r == 0)
+		r = watch_signals(daemon);
+	return r;
+}
+
+static int start(struct daemon *daemon, struct config *config)
+{
+	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 4096 };
+	struct timers *timers = timers_of(daemon);
+	int r = apply(daemon, config, &errors);
+
+	if (r < 0) {
+		log_err("cannot start: %s", sbuf_str(&errors));
+		return r;
+	}
+	daemon->pulse.fn = on_pulse;
+	daemon->watchdog.fn = on_watchdog;
+	daemon->reload.fn = on_reload_timer;
+	daemon->watchdog_interval = notify_watchdog_interval();
+	on_pulse(&daemon->pulse);
+	if (daemon->watchdog_interval > 0)
+		on_watchdog(&daemon->watchdog);
+	/* Room for the three timers of this file came with engine_apply's reservation. */
+	must(timers_next(timers) != USEC_NEVER);
+	log_printf(LOG_LEVEL_INFO, MSG_STARTED,
+		"modelhealthd " MODELHEALTH_VERSION " is monitoring %zu endpoints from %s",
+		config->n_endpoints, daemon->options->config_path);
+	notify_send(&daemon->notify, "READY=1\nSTATUS=%s", daemon->status_line);
+	return 0;
+}
+
+static void take_down(struct daemon *daemon)
+{
+	if (daemon->engine)
+		engine_stop(daemon->engine);
+	daemon->status = daemon->status ? status_free(daemon->status) : NULL;
+	daemon->engine = engine_free(daemon->engine);
+	notify_close(&daemon->notify);
+	services_close(&daemon->services);
+}
+
+int run_daemon(const struct options *options)
+{
+	struct daemon daemon = { .options = options };
+	struct config *config;
+	int r;
+
+	if (!load_or_complain(options->config_path, &config))
+		return EXIT_CONFIG;
+	services_start_log(&daemon.services, options);
+	notify_open(&daemon.notify);
+	r = build(&daemon);
+	if (r == 0)
+		r = start(&daemon, config);
+	config_unref(config);
+	if (r == 0)
+		r = loop_run(daemon.services.io.loop);
+	take_down(&daemon);
+	return r < 0 ? EXIT_SYSTEM : EXIT_OK;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * modelhealthd: argv to mode. Each mode is a file of its own: daemon.c, once.c, and the short ones
+ * about configuration in confcmd.c.
+ */
+#include "modelhealth/app/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"Usage: modelhealthd [OPTION]...\n"
+	"Watches AI model endpoints and tells the truth about them.\n"
+	"\n"
+	"  -c, --config FILE        configuration, default " MODELHEALTH_SYSCONFDIR
+	"/modelhealthd/modelhealthd.yaml\n"
+	"      --check              load the configuration, print every error, exit 0 or 2\n"
+	"      --dump-config        print the effective configuration, secrets as ***\n"
+	"      --once [NAME]...     check every endpoint (or those named) once and print the results;\n"
+	"                           exit 0 when all are up, 1 when some are not\n"
+	"      --reload             make the running daemon load its configuration anew and wait for\n"
+	"                           the outcome: 0 live, 2 refused, 3 no daemon\n"
+	"      --output table|json  how --once prints, default table\n"
+	"      --log-format text|json\n"
+	"                           how to log to standard error, default text; under systemd the\n"
+	"                           journal gets records with fields instead\n"
+	"      --log-level LEVEL    err, warning, notice, info (default) or debug\n"
+	"  -V, --version\n"
+	"  -h, --help\n"
+	"\n"
+	"Signals: HUP loads the configuration anew, TERM and INT stop. See modelhealthd(8).\n";
+
+enum {
+	OPTION_CHECK = 256,
+	OPTION_DUMP_CONFIG,
+	OPTION_ONCE,
+	OPTION_RELOAD,
+	OPTION_OUTPUT,
+	OPTION_LOG_FORMAT,
+	OPTION_LOG_LEVEL,
+};
+
+static const struct option long_options[] = {
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "config", required_argument, NULL, 'c' },
+	{ "dump-config", no_argument, NULL, OPTION_DUMP_CONFIG },
+	{ "help", no_argument, NULL, 'h' },
+	{ "log-format", required_argument, NULL, OPTION_LOG_FORMAT },
+	{ "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
+	{ "once", no_argument, NULL, OPTION_ONCE },
+	{ "output", required_argument, NULL, OPTION_OUTPUT },
+	{ "reload", no_argument, NULL, OPTION_RELOAD },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int refuse(const char *option, const char *value, const char *expected)
+{
+	fprintf(stderr, "modelhealthd: %s: expected %s, got '%s'\n", option, expected, value);
+	return EXIT_CONFIG;
+}
+
+/* Index of word in a list ended by NULL, -1 when it is not there. */
+static int choose(const char *word, const char *const *words)
+{
+	for (int i = 0; words[i]; i++)
+		if (strcmp(words[i], word) == 0)
+			return i;
+	return -1;
+}
+
+static int parse_output(struct options *options, const char *value)
+{
+	int choice = choose(value, (const char *const[]){ "table", "json", NULL });
+
+	options->as_json = choice == 1;
+	return choice >= 0 ? -1 : refuse("--output", value, "table or json");
+}
+
+static int parse_log_format(struct options *options, const char *value)
+{
+	int choice = choose(value, (const char *const[]){ "text", "json", NULL });
+
+	options->log_format = choice == 1 ? CONSOLE_JSON : CONSOLE_TEXT;
+	options->log_format_is_set = true;
+	return choice >= 0 ? -1 : refuse("--log-format", value, "text or json");
+}
+
+static int parse_option(struct options *options, int option)
+{
+	switch (option) {
+	case 'c':
+		options->config_path = optarg;
+		return -1;
+	case 'h':
+		(void)fputs(usage, stdout);
+		return EXIT_OK;
+	case 'V':
+		(void)puts("modelhealthd " MODELHEALTH_VERSION);
+		return EXIT_OK;
+	case OPTION_CHECK:
+		options->mode = RUN_CHECK;
+		return -1;
+	case OPTION_DUMP_CONFIG:
+		options->mode = RUN_DUMP_CONFIG;
+		return -1;
+	case OPTION_ONCE:
+		options->mode = RUN_ONCE;
+		return -1;
+	case OPTION_RELOAD:
+		options->mode = RUN_RELOAD;
+		return -1;
+	case OPTION_OUTPUT:
+		return parse_output(options, optarg);
+	case OPTION_LOG_FORMAT:
+		return parse_log_format(options, optarg);
+	case OPTION_LOG_LEVEL:
+		return log_level_from_text(optarg, &options->log_level)
+			       ? -1
+			       : refuse("--log-level", optarg,
+					 "err, warning, notice, info or debug");
+	default:
+		fprintf(stderr, "Try 'modelhealthd --help'.\n"); /* getopt said what is wrong */
+		return EXIT_CONFIG;
+	}
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options)
+{
+	struct options options = {
+		.config_path = MODELHEALTH_SYSCONFDIR "/modelhealthd/modelhealthd.yaml",
+		.log_level = LOG_LEVEL_INFO,
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:hV", long_options, NULL)) != -1) {
+		int code = parse_option(&options, option);
+
+		if (code >= 0)
+			return code;
+	}
+	options.names = argv + optind;
+	if (options.names[0] && options.mode != RUN_ONCE) {
+		fprintf(stderr,
+			"modelhealthd: unexpected argument '%s' (names go with --once only)\n",
+			options.names[0]);
+		return EXIT_CONFIG;
+	}
+	*ret_options = options;
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	static int (*const modes[])(const struct options *) = {
+		[RUN_DAEMON] = run_daemon,
+		[RUN_CHECK] = run_check,
+		[RUN_DUMP_CONFIG] = run_dump_config,
+		[RUN_ONCE] = run_once,
+		[RUN_RELOAD] = run_reload,
+	};
+	struct options options;
+	int code = options_parse(argc, argv, &options);
+
+	return code >= 0 ? code : modes[options.mode](&options);
+}

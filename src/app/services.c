@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "modelhealth/app/services.h"
+
+#include "modelhealth/base/messages.h"
+#include "modelhealth/checks/kinds.h"
+#include "modelhealth/io/conffile.h"
+#include "modelhealth/io/dns.h"
+#include "modelhealth/io/httpc.h"
+#include "modelhealth/io/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Descriptors that are neither a check's nor a status client's: listeners, epoll, DNS, files that
+ * a reload opens. */
+enum {
+	RESERVED_FDS = 32
+};
+
+bool load_or_complain(const char *path, struct config **ret_config)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	int r = conffile_load(path, check_kinds, &errors, ret_config);
+
+	if (r == 0)
+		return true;
+	conf_errors_print(&errors, &text);
+	(void)fputs(sbuf_str(&text), stderr);
+	if (errors.n == 0)
+		fprintf(stderr, "modelhealthd: %s: %s\n", path, strerror(-r));
+	return false;
+}
+
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	/* The soft limit is low only for programs that use select(); we do not. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* services_fit_limits sees what came of it */
+}
+
+void services_start_log(struct services *services, const struct options *options)
+{
+	services->console = (struct console){ .fd = STDERR_FILENO, .format = options->log_format };
+	if (!options->log_format_is_set && journal_is_stderr() &&
+		journal_open(JOURNAL_SOCKET, &services->journal) == 0)
+		log_set_sink(journal_sink, services->journal, options->log_level);
+	else
+		log_set_sink(console_sink, &services->console, options->log_level);
+	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN },
+		NULL); /* cannot fail for a valid signal */
+	raise_fd_limit();
+}
+
+int services_open(struct services *services)
+{
+	int r = loop_new(&services->io.loop);
+
+	if (r == 0)
+		r = dns_new(services->io.loop, NULL, &services->io.dns);
+	if (r == 0)
+		r = httpc_new(services->io.loop, services->io.dns, &services->io.httpc);
+	if (r < 0)
+		log_err("cannot start: %s", strerror(-r));
+	return r;
+}
+
+void services_close(struct services *services)
+{
+	services->io.httpc = services->io.httpc ? httpc_free(services->io.httpc) : NULL;
+	services->io.dns = services->io.dns ? dns_free(services->io.dns) : NULL;
+	services->io.loop = loop_free(services->io.loop);
+	log_set_sink(NULL, NULL, LOG_LEVEL_ERR);
+	services->journal = journal_close(services->journal);
+}
+
+uint64_t services_log_dropped(const struct services *services)
+{
+	return services->console.dropped_total +
+	       (services->journal ? journal_dropped_total(services->journal) : 0);
+}
+
+void services_fit_limits(struct config *config)
+{
+	struct limits *limits = &config->limits;
+	struct rlimit files;
+	rlim_t clients, checks;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+		return;
+	clients = min_of((rlim_t)limits->status_clients, files.rlim_cur / 4);
+	checks = files.rlim_cur > RESERVED_FDS + clients ? files.rlim_cur - RESERVED_FDS - clients
+							 : 1;
+	limits->status_clients = (unsigned)clients;
+	if (checks >= limits->concurrency)
+		return;
+	log_printf(LOG_LEVEL_WARNING, MSG_LOCAL_LIMIT,
+		"limits.concurrency is %u, but %ju open files allow only %ju checks at once; the "
+		"others wait (raise LimitNOFILE= or lower limits.concurrency)",
+		limits->concurrency, (uintmax_t)files.rlim_cur, (uintmax_t)checks);
+	limits->concurrency = (unsigned)checks;
+}
