@@ -22,7 +22,7 @@ static int parse_bool(const char *text, uint64_t *ret_value)
 
 static void format_bool(uint64_t value, char ret_text[static DURATION_TEXT_SIZE])
 {
-	(void)strncpy(ret_text, value ? "true" : "false", DURATION_TEXT_SIZE);
+	(void)snprintf(ret_text, DURATION_TEXT_SIZE, "%s", value ? "true" : "false");
 }
 
 static void format_number(uint64_t value, char ret_text[static DURATION_TEXT_SIZE])

@@ -57,8 +57,8 @@ struct health {
 void health_init(struct health *health, const struct health_conf *conf);
 
 /* Fits a state to changed rise and fall: the state stays, the streak is cut to the new size. */
-void health_rescale(struct health *health, const struct health_conf *from,
-	const struct health_conf *to);
+void health_rescale(
+	struct health *health, const struct health_conf *from, const struct health_conf *to);
 
 enum health_event {
 	HEALTH_STEADY = 0,
