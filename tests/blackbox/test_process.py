@@ -186,7 +186,7 @@ def test_end_under_load_is_quick_and_calls_nobody_down(server, start, number):
     daemon = start({"limits": {"per_host": 512}, "endpoints": [
         http_endpoint(f"{name}-{copy}", server.url(name), timeout=slow, fall=1)
         for name in BUSY for copy in range(10)]})
-    wait_until(lambda: daemon.status_json()["self"]["in_flight"] >= 40, 10, "checks in flight")
+    wait_until(lambda: daemon.status_json()["self"]["checks_in_flight"] >= 40, 10, "checks in flight")
     client = socket.create_connection(daemon.tcp)
     client.sendall(b"GET /metrics HT")
     said = daemon.stderr()

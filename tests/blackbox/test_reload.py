@@ -86,7 +86,7 @@ def test_endpoint_removed_in_the_middle_of_its_check(server, start):
             if name not in CANARIES:
                 daemon.request("POST", f"/api/v1/endpoints/{name}/check")
         if number % 2:
-            wait_until(lambda: daemon.status_json()["self"]["in_flight"] >= 5, 5,
+            wait_until(lambda: daemon.status_json()["self"]["checks_in_flight"] >= 5, 5,
                        "checks in flight")
     daemon.write_config({"endpoints": canary_endpoints(server.url("healthy"))})
     reload_now(daemon)
