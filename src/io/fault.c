@@ -31,7 +31,7 @@ static const struct {
 	{ CURLE_OPERATION_TIMEDOUT, REASON_TIMEOUT_TOTAL },
 	{ CURLE_SSL_CONNECT_ERROR, REASON_TLS_FAILED }, { CURLE_GOT_NOTHING, REASON_CONN_RESET },
 	{ CURLE_SEND_ERROR, REASON_CONN_RESET },
-	{ CURLE_RECV_ERROR, REASON_CONN_RESET }, /* also bad chunk sizes and a proxy's refusal */
+	{ CURLE_RECV_ERROR, REASON_CONN_RESET }, /* also chunks, alerts, proxies */
 	{ CURLE_SSL_CERTPROBLEM, REASON_TLS_FAILED }, { CURLE_SSL_CIPHER, REASON_TLS_FAILED },
 	{ CURLE_PEER_FAILED_VERIFICATION, REASON_TLS_VERIFY_FAILED }, /* or expired */
 	{ CURLE_BAD_CONTENT_ENCODING, REASON_DECODE_ERROR },
@@ -93,6 +93,10 @@ static enum reason refine_receive(const struct fault *fault)
 		return REASON_PROTOCOL_ERROR;
 	if (text_has(fault, "Too large response headers"))
 		return REASON_HEADER_TOO_LARGE;
+	/* An alert, or bytes that are no TLS. A server that wants a client certificate says so
+	 * only after the handshake of TLS 1.3. A missing close_notify is just a lost connection. */
+	if (text_has(fault, "SSL routines") && !text_has(fault, "unexpected eof"))
+		return REASON_TLS_FAILED;
 	return REASON_CONN_RESET;
 }
 

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -44,6 +45,7 @@ static void start(struct peer *peer, peer_script script, const void *arg)
 {
 	pthread_t thread;
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does; OpenSSL writes without a flag */
 	peer->script = script;
 	peer->arg = arg;
 	must(pipe(peer->wake) == 0);

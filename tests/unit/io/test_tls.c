@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "modelhealth/io/tls.h"
+
+#include "bench.h"
+#include "modelhealth/base/clock.h"
+#include "peer.h"
+#include "pki.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const long hour = 3600, day = 86400;
+
+struct fixture {
+	struct pki pki;
+	struct bench bench;
+	struct peer peer;
+	struct url *url;
+	struct http_request request;
+	struct tls_setup setup;
+	struct tls_trust *trust;
+	SSL_CTX *ctx;
+};
+
+static void serve_tls(struct peer *peer, int fd, unsigned number)
+{
+	(void)number;
+	pki_serve(peer, (SSL_CTX *)(uintptr_t)peer->arg, fd, "hello");
+}
+
+/* A server with the leaf (NULL = one that is fine), or with another script than TLS. */
+static void open_fixture(struct fixture *f, X509 *(*leaf)(struct pki *), peer_script script)
+{
+	*f = (struct fixture){ 0 };
+	pki_open(&f->pki);
+	bench_open(&f->bench, NULL);
+	f->bench.lane = http_lane_new(f->bench.httpc);
+	f->ctx = pki_server(&f->pki,
+		leaf ? leaf(&f->pki) : pki_leaf(&f->pki, "IP:127.0.0.1", -hour, day, false));
+	peer_start(&f->peer, script ? script : serve_tls, f->ctx);
+	must(tls_trust_new(f->pki.ca_file, &f->trust) == 0);
+	f->setup = (struct tls_setup){ .is_verified = true, .trust = f->trust };
+	f->request = bench_request(&f->url, "https://127.0.0.1:%u/", f->peer.port);
+	f->request.tls = &f->setup;
+}
+
+static void close_fixture(struct fixture *f)
+{
+	peer_stop(&f->peer);
+	url_free(f->url);
+	bench_close(&f->bench);
+	tls_trust_unref(f->trust);
+	SSL_CTX_free(f->ctx);
+	pki_close(&f->pki);
+}
+
+#define assert_reason(f, expected) \
+	assert_string_equal(reason_token(bench_run(&(f)->bench, &(f)->request)), expected)
+
+static void test_tls_verified_answer_has_facts_and_timing(void **state)
+{
+	struct fixture f;
+	usec_t expires;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	assert_reason(&f, "ok");
+	expires = clock_realtime() + (usec_t)day * USEC_PER_SEC;
+	assert_in_range(f.bench.result.cert_expires_at, expires - 60 * USEC_PER_SEC, expires);
+	assert_true(f.bench.tls.is_seen);
+	assert_false(f.bench.tls.is_resumed);
+	assert_int_equal(f.bench.tls.version, 0x0304);
+	assert_true(result_has_timing(&f.bench.result, TIMING_TLS));
+	close_fixture(&f);
+}
+
+static X509 *leaf_expired(struct pki *pki)
+{
+	return pki_leaf(pki, "IP:127.0.0.1", -day, -hour, false);
+}
+
+static X509 *leaf_of_the_future(struct pki *pki)
+{
+	return pki_leaf(pki, "IP:127.0.0.1", hour, day, false);
+}
+
+static X509 *leaf_self_signed(struct pki *pki)
+{
+	return pki_leaf(pki, "IP:127.0.0.1", -hour, day, true);
+}
+
+static X509 *leaf_of_another_host(struct pki *pki)
+{
+	return pki_leaf(pki, "DNS:other.example", -hour, day, false);
+}
+
+static void test_tls_bad_certificates_have_their_reason(void **state)
+{
+	static const struct {
+		X509 *(*leaf)(struct pki *);
+		const char *reason;
+		bool has_expiry;
+	} leaves[] = {
+		{ leaf_expired, "tls_expired", true },
+		{ leaf_of_the_future, "tls_expired", true },
+		{ leaf_self_signed, "tls_verify_failed", true },
+		{ leaf_of_another_host, "tls_verify_failed", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(leaves); i++) {
+		struct fixture f;
+
+		open_fixture(&f, leaves[i].leaf, NULL);
+		assert_reason(&f, leaves[i].reason);
+		assert_true(f.bench.result.cert_expires_at != 0 || !leaves[i].has_expiry);
+		assert_true(f.bench.result.detail[0] != '\0');
+		f.setup.is_verified = false;
+		assert_reason(&f, "ok");
+		close_fixture(&f);
+	}
+}
+
+static void test_tls_server_name_is_sent_and_verified(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, leaf_of_another_host, NULL);
+	f.request.server_name = "other.example";
+	f.bench.wanted_header = "X-SNI";
+	assert_reason(&f, "ok");
+	assert_string_equal(f.bench.header, "other.example");
+	f.request.server_name = "third.example";
+	f.request.is_full_handshake_wanted = true;
+	assert_reason(&f, "tls_verify_failed");
+	close_fixture(&f);
+}
+
+static void talk_plain(struct peer *peer, int fd, unsigned number)
+{
+	(void)number;
+	peer_send(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+	peer_hang(peer, fd);
+}
+
+static void say_nothing(struct peer *peer, int fd, unsigned number)
+{
+	(void)number;
+	peer_hang(peer, fd);
+}
+
+static void reset_at_hello(struct peer *peer, int fd, unsigned number)
+{
+	char hello[64];
+
+	(void)peer;
+	(void)number;
+	(void)!read(fd, hello, sizeof hello);
+	peer_reset(fd);
+}
+
+static void test_tls_broken_handshakes_have_their_reason(void **state)
+{
+	static const struct {
+		peer_script script;
+		const char *reason;
+	} servers[] = {
+		{ talk_plain, "tls_failed" },
+		{ say_nothing, "connect_timeout" },
+		{ reset_at_hello, "conn_reset" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(servers); i++) {
+		struct fixture f;
+
+		open_fixture(&f, NULL, servers[i].script);
+		f.request.timeout.connect = 300 * USEC_PER_MSEC;
+		assert_reason(&f, servers[i].reason);
+		close_fixture(&f);
+	}
+}
+
+static void test_tls_client_certificate_is_shown(void **state)
+{
+	struct tls_identity *identity;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	must(SSL_CTX_load_verify_file(f.ctx, f.pki.ca_file) == 1);
+	SSL_CTX_set_verify(f.ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	assert_reason(&f, "tls_failed");
+	must(tls_identity_new(f.pki.cert_file, f.pki.key_file, &identity) == 0);
+	f.setup.identity = identity;
+	assert_reason(&f, "ok");
+	tls_identity_free(identity);
+	close_fixture(&f);
+}
+
+static void test_tls_fresh_connections_resume_within_a_lane(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	assert_reason(&f, "ok");
+	assert_false(f.bench.tls.is_resumed);
+	assert_reason(&f, "ok");
+	assert_true(f.bench.tls.is_resumed);
+	assert_true(f.bench.tls.is_seen); /* the certificate is known all the same */
+	assert_false(f.bench.result.reused);
+	f.request.is_full_handshake_wanted = true;
+	assert_reason(&f, "ok");
+	assert_false(f.bench.tls.is_resumed);
+	f.request.is_full_handshake_wanted = false;
+	http_lane_free(f.bench.lane);
+	f.bench.lane = http_lane_new(f.bench.httpc);
+	assert_reason(&f, "ok");
+	assert_false(f.bench.tls.is_resumed); /* lanes share nothing */
+	close_fixture(&f);
+}
+
+static void test_tls_1_2_resumes_too(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	must(SSL_CTX_set_max_proto_version(f.ctx, TLS1_2_VERSION) == 1);
+	assert_reason(&f, "ok");
+	assert_int_equal(f.bench.tls.version, 0x0303);
+	assert_reason(&f, "ok");
+	assert_true(f.bench.tls.is_resumed);
+	close_fixture(&f);
+}
+
+static X509 *leaf_for_two_seconds(struct pki *pki)
+{
+	return pki_leaf(pki, "IP:127.0.0.1", -hour, 2, false);
+}
+
+static void test_tls_resumption_does_not_hide_expiry(void **state)
+{
+	struct fixture f;
+	usec_t expires_at;
+
+	(void)state;
+	open_fixture(&f, leaf_for_two_seconds, NULL);
+	assert_reason(&f, "ok");
+	expires_at = f.bench.result.cert_expires_at;
+	while (clock_realtime() <= expires_at)
+		(void)poll(NULL, 0, 20);
+	assert_reason(&f, "tls_expired");
+	close_fixture(&f);
+}
+
+static void test_tls_trust_is_loaded_once_and_says_what_is_wrong(void **state)
+{
+	struct tls_trust *first, *second;
+	struct tls_identity *identity;
+	struct pki pki;
+
+	(void)state;
+	pki_open(&pki);
+	assert_int_equal(tls_trust_new(pki.ca_file, &first), 0);
+	assert_int_equal(tls_trust_new(pki.ca_file, &second), 0);
+	assert_ptr_equal(first, second);
+	tls_trust_unref(first);
+	tls_trust_unref(second);
+	assert_int_equal(tls_trust_new("/nonexistent", &first), -ENOENT);
+	assert_int_equal(tls_trust_new(pki.key_file, &first), -EBADMSG);
+	assert_int_equal(tls_identity_new(pki.ca_file, pki.key_file, &identity), -EBADMSG);
+	assert_int_equal(tls_identity_new("/nonexistent", pki.key_file, &identity), -ENOENT);
+	pki_close(&pki);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tls_verified_answer_has_facts_and_timing),
+		cmocka_unit_test(test_tls_bad_certificates_have_their_reason),
+		cmocka_unit_test(test_tls_server_name_is_sent_and_verified),
+		cmocka_unit_test(test_tls_broken_handshakes_have_their_reason),
+		cmocka_unit_test(test_tls_client_certificate_is_shown),
+		cmocka_unit_test(test_tls_fresh_connections_resume_within_a_lane),
+		cmocka_unit_test(test_tls_1_2_resumes_too),
+		cmocka_unit_test(test_tls_resumption_does_not_hide_expiry),
+		cmocka_unit_test(test_tls_trust_is_loaded_once_and_says_what_is_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
