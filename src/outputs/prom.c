@@ -389,7 +389,7 @@ static void write_family(
 		*at = snapshot->n_endpoints;
 		return;
 	}
-	for (; *at<snapshot->n_endpoints && * budget> 0; (*at)++) {
+	for (; *at < snapshot->n_endpoints && *budget != 0; (*at)++) {
 		const struct endpoint_view *endpoint = snapshot->endpoints[*at];
 		size_t lines =
 			family->lines *
