@@ -146,7 +146,9 @@ static int build_levels(struct build *build, const struct node *root)
 	for (size_t i = 1; i < build->n_groups; i++) {
 		const struct node *before = build->groups[i - 1];
 
-		if (strcmp(before->key, build->groups[i]->key) == 0)
+		/* Within one file it is a duplicate key, which has been said. */
+		if (strcmp(before->key, build->groups[i]->key) == 0 &&
+			strcmp(before->file, build->groups[i]->file) != 0)
 			(void)conf_key_error(&build->scope, build->groups[i],
 				"group \"%s\" is also defined in %s:%u", before->key, before->file,
 				before->key_line);
@@ -292,14 +294,15 @@ static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
 
 /* ---- one endpoint ---- */
 
-/* Reports unknown keys of the endpoint and of its checks. */
+/* Reports unknown keys of the endpoint and of its checks. Where a kind is not known, any kind's key
+ * may be right. */
 static int check_endpoint_names(
 	struct conf_scope *scope, struct node *node, const struct endpoint_spec *endpoint)
 {
-	const struct conf_key *tables[3 + MAX_CHECKS] = { conf_endpoint_keys, conf_shared_keys,
-		conf_pace_keys };
+	const struct conf_key *tables[1 + MAX_CHECKS + MAX_KIND_TABLES] = { conf_endpoint_keys };
 	struct node *checks = node_get(node, "checks");
-	size_t n = 3;
+	size_t n_expected = checks && checks->n_children > 0 ? checks->n_children : 1;
+	size_t n = 1;
 
 	for (size_t i = 0; i < endpoint->n_checks; i++) {
 		const struct check_spec *check = &endpoint->checks[i];
@@ -310,6 +313,12 @@ static int check_endpoint_names(
 		if (conf_check_names(scope, own, array_size(own), node_get(checks, check->name)) ==
 			-ENOMEM)
 			return -ENOMEM;
+	}
+	if (endpoint->n_checks == n_expected) {
+		tables[n++] = conf_shared_keys;
+		tables[n++] = conf_pace_keys;
+	} else {
+		n += level_tables(scope->kinds, &tables[n]);
 	}
 	return conf_check_names(scope, tables, n, node);
 }

@@ -159,6 +159,15 @@ static int fill_section(struct conf_scope *scope, const struct conf_key *key,
 	return conf_worse(rc, conf_fill(scope, key->section, &inner, field));
 }
 
+static int missing_key(struct conf_scope *scope, const struct conf_key *key)
+{
+	_cleanup_(sbuf_fini) struct sbuf expected = SBUF_INIT;
+
+	conf_value_describe(key, &expected);
+	return conf_error(scope, scope->endpoint, "%s is missing: expected %s", key->name,
+		sbuf_str(&expected));
+}
+
 static int fill_value(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, void *field)
 {
@@ -169,7 +178,7 @@ static int fill_value(struct conf_scope *scope, const struct conf_key *key,
 	if (!node && key->fallback)
 		node = make_fallback(&fallback, key->fallback);
 	if (!node && key->is_required && !scope->is_dry)
-		return conf_error(scope, scope->endpoint, "%s is missing", key->name);
+		return missing_key(scope, key);
 	if (!node)
 		return 0;
 	if (node->is_bad)
@@ -271,9 +280,10 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 	const char *home = home_of(scope, node->key);
 
 	if (home && conf_kind_find(scope->kinds, home))
-		return conf_key_error(scope, node, "this is a key of checks of kind %s", home);
+		return conf_key_error(
+			scope, node, "unknown key here; it belongs to checks of kind %s", home);
 	if (home)
-		return conf_key_error(scope, node, "this key cannot stand here, but in %s", home);
+		return conf_key_error(scope, node, "unknown key here; it belongs in %s", home);
 	if (near)
 		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
 
@@ -295,6 +305,8 @@ int conf_check_names(struct conf_scope *scope, const struct conf_key *const *tab
 	for (const struct node *child = mapping->first_child; child; child = child->next) {
 		size_t i = 0;
 
+		if (child->is_bad)
+			continue;
 		while (i < n_tables && !has_key(tables[i], child->key))
 			i++;
 		if (i == n_tables)

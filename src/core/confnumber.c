@@ -157,7 +157,7 @@ int conf_number_parse(
 		store(type, value, field);
 		return 0;
 	}
-	if (rc == -EINVAL) {
+	if (rc == -EINVAL && type->like[0] != '\0') {
 		if (key->type == CONF_DURATION)
 			guess_duration(node->text, guess, sizeof guess);
 		return conf_error(scope, node, "expected %s%s, got %s%s", type->noun, type->like,

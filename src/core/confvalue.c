@@ -428,7 +428,7 @@ static const struct conf_value_type types[] = {
 		.hash = hash_string,
 		.is_scalar = true,
 		.schema = "{\"type\":\"string\"}" },
-	[CONF_KIND] = { .noun = "the name of a check kind",
+	[CONF_KIND] = { .noun = "a kind of check like http",
 		.parse = parse_kind,
 		.print = print_string,
 		.is_set = has_pointer,

@@ -30,6 +30,7 @@ struct reader {
 	size_t depth;
 	char *key; /* read, its value is next; NULL = none */
 	unsigned key_line, key_column;
+	bool is_key_bad;
 	size_t n_nodes;
 	const struct node **sorted; /* scratch for finding duplicate keys */
 	size_t sorted_cap;
@@ -158,8 +159,10 @@ static struct node *add_node(struct reader *reader, enum node_type type, const y
 		.text = "",
 		.shown = "",
 		.parent = parent,
+		.is_bad = reader->is_key_bad,
 	};
 	reader->key = NULL;
+	reader->is_key_bad = false;
 	if (!parent) {
 		reader->root = node;
 		return node;
@@ -183,14 +186,17 @@ static int take_key(struct reader *reader, const yaml_event_t *event)
 {
 	/* libyaml's text is UTF-8 in unsigned char. */
 	const char *text = (const char *)event->data.scalar.value;
+	const char *problem = NULL;
 
 	if (strlen(text) != event->data.scalar.length)
-		(void)error_at(reader, &event->start_mark, "a key cannot hold the character NUL");
-	if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, "<<") == 0)
-		(void)error_at(reader, &event->start_mark,
-			"merge keys (<<) are not supported; groups and defaults share keys");
-	if (text[0] == '\0')
-		(void)error_at(reader, &event->start_mark, "a key cannot be empty");
+		problem = "a key cannot hold the character NUL";
+	else if (text[0] == '\0')
+		problem = "a key cannot be empty";
+	else if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, "<<") == 0)
+		problem = "merge keys (<<) are not supported; groups and defaults share keys";
+	if (problem)
+		(void)error_at(reader, &event->start_mark, "%s", problem);
+	reader->is_key_bad = problem != NULL;
 	reader->key = arena_strdup(reader->arena, text);
 	reader->key_line = (unsigned)event->start_mark.line + 1;
 	reader->key_column = (unsigned)event->start_mark.column + 1;

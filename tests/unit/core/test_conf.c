@@ -304,8 +304,9 @@ static void test_all_errors_come_at_once(void **state)
 		"\"ok\"\n"
 		"test.yaml:7:5: limits.per_host: expected a whole number from 1 to 65536, got "
 		"\"0\"\n"
-		"test.yaml:8:5: endpoints[1]: name is missing\n"
-		"test.yaml:8:5: endpoints[1]: url is missing\n");
+		"test.yaml:8:5: endpoints[1]: name is missing: expected a text\n"
+		"test.yaml:8:5: endpoints[1]: url is missing: expected a URL like "
+		"https://host:8000/path\n");
 }
 
 static void test_key_in_the_wrong_place_is_told_its_home(void **state)
@@ -319,10 +320,10 @@ static void test_key_in_the_wrong_place_is_told_its_home(void **state)
 	(void)tree_set(&loaded->tree, "endpoints[1].url", "http://b/");
 	(void)tree_set(&loaded->tree, "endpoints[1].body", "x");
 	assert_errors(loaded,
-		"test.yaml:4:1: defaults.name: this key cannot stand here, but in an endpoint\n"
-		"test.yaml:5:1: endpoints[0].limits: this key cannot stand here, but in the top "
+		"test.yaml:4:1: defaults.name: unknown key here; it belongs in an endpoint\n"
+		"test.yaml:5:1: endpoints[0].limits: unknown key here; it belongs in the top "
 		"level of the main file\n"
-		"test.yaml:9:1: endpoints[1].body: this is a key of checks of kind fake\n");
+		"test.yaml:9:1: endpoints[1].body: unknown key here; it belongs to checks of kind fake\n");
 }
 
 static void test_names_are_unique(void **state)
