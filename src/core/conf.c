@@ -40,6 +40,8 @@ static int check_name(struct conf_scope *scope, const struct node *node, const c
 				      "0123456789._-";
 	size_t len = strlen(name);
 
+	if (node->is_secret)
+		return report(scope, node, "names are public; a secret cannot stand here");
 	if (len > 0 && len <= MAX_NAME_BYTES && strspn(name, letters) == len &&
 		!strchr("._-", name[0]))
 		return 0;
@@ -373,7 +375,8 @@ static struct node *endpoint_group(struct build *build, const struct node *node,
 	size_t n = min_of(build->n_groups, array_size(names));
 	struct node *group = name ? find_group(build, name) : NULL;
 
-	if (group || !name || build->is_partial)
+	if (group || !name || check_name(&build->scope, group_node, name, conf_error) < 0 ||
+		build->is_partial)
 		return group;
 	for (size_t i = 0; i < n; i++)
 		names[i] = build->groups[i]->key;

@@ -90,7 +90,7 @@ static void example_key(struct sbuf *out, const struct conf_key *key, struct pla
 static void example_table(struct sbuf *out, const struct conf_key *table, struct place place)
 {
 	for (; table->name; table++) {
-		if (table->type == CONF_BLOCK && !table->example)
+		if (table->type == CONF_KIND || (table->type == CONF_BLOCK && !table->example))
 			continue;
 		example_key(out, table, place);
 		place.mark = NULL;
@@ -152,7 +152,7 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 		(struct place){ .hash = 2, .depth = 2, .is_comment = true, .mark = "- " });
 	example_table(
 		out, conf_shared_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
-	sbuf_puts(out, "  #  url: http://10.0.0.5:8000\n");
+	sbuf_printf(out, "  #  type: %s\n  #  url: http://10.0.0.5:8000\n", (*kinds)->name);
 	for (; *kinds; kinds++)
 		example_endpoint(out, *kinds);
 }

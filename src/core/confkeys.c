@@ -104,7 +104,7 @@ const struct conf_key conf_endpoint_keys[] = {
 	  .help = "Unique name: letters, digits, and . _ - after the first; at most 128 bytes." },
 	{ .name = "group", .type = CONF_STRING,
 	  .offset = offsetof(struct endpoint_spec, group), .effect = EFFECT_UPDATE, .example = "chat",
-	  .help = "Group whose keys this endpoint inherits." },
+	  .help = "Group whose keys this endpoint inherits; a name that groups does not define just groups endpoints for display and filters." },
 	{ .name = "checks", .type = CONF_BLOCK, .example = "{ live: { interval: 5s }, ready: {} }",
 	  .help = "Checks by name, each a mapping of its own keys; unset ones come from the endpoint, its group and the defaults. Without this key there is one check, live, of the endpoint's type." },
 	CONF_END,

@@ -32,7 +32,7 @@ static const char *const versions[] = { "auto", "1.1", "2", NULL };
 static const struct conf_key expect_keys[] = {
 	{ .name = "status", .type = CONF_CUSTOM, .custom = &status, .fallback = "200",
 	  .offset = offsetof(struct fake_expect, status), .help = "Expected status." },
-	{ .name = "latency", .type = CONF_DURATION, .offset = offsetof(struct fake_expect, latency),
+	{ .name = "latency", .example = "1s", .type = CONF_DURATION, .offset = offsetof(struct fake_expect, latency),
 	  .help = "Most time." },
 	CONF_END,
 };
@@ -44,13 +44,13 @@ static const struct conf_key fake_keys[] = {
 	  .example = "http://10.0.0.5:8000", .help = "What to ask." },
 	{ .name = "method", .type = CONF_STRING, .fallback = "GET", FIELD(method), .effect = EFFECT_RESTART,
 	  .help = "Method." },
-	{ .name = "body", .type = CONF_STRING, FIELD(body), .help = "Body." },
-	{ .name = "headers", .type = CONF_STRING_MAP, FIELD(headers), .help = "Headers." },
-	{ .name = "api_key", .type = CONF_SECRET, FIELD(api_key), .help = "Key." },
-	{ .name = "models", .type = CONF_STRING_LIST, FIELD(models), .help = "Models." },
+	{ .name = "body", .example = "hello", .type = CONF_STRING, FIELD(body), .help = "Body." },
+	{ .name = "headers", .example = "{ X-A: b }", .type = CONF_STRING_MAP, FIELD(headers), .help = "Headers." },
+	{ .name = "api_key", .example = "sk-123", .type = CONF_SECRET, FIELD(api_key), .help = "Key." },
+	{ .name = "models", .example = "[ m1, m2 ]", .type = CONF_STRING_LIST, FIELD(models), .help = "Models." },
 	{ .name = "max_body", .type = CONF_SIZE, .min = "1KiB", .max = "1MiB", .fallback = "64KiB",
 	  FIELD(max_body), .help = "Most bytes." },
-	{ .name = "budget", .type = CONF_RATE, FIELD(budget), .help = "Budget." },
+	{ .name = "budget", .example = "5/1m", .type = CONF_RATE, FIELD(budget), .help = "Budget." },
 	{ .name = "expect", .type = CONF_SECTION, .section = expect_keys, FIELD(expect), .help = "Expected." },
 	{ .name = "version", .type = CONF_ENUM, .choices = versions, .fallback = "auto", FIELD(version),
 	  .help = "Version." },
@@ -59,7 +59,8 @@ static const struct conf_key fake_keys[] = {
 };
 
 static const struct conf_key bare_keys[] = {
-	{ .name = "url", .type = CONF_URL, .is_required = true, .offset = 0, .help = "What to ask." },
+	{ .name = "url", .type = CONF_URL, .is_required = true, .offset = 0, .example = "http://10.0.0.5",
+	  .help = "What to ask." },
 	CONF_END,
 };
 
