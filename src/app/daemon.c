@@ -9,7 +9,7 @@
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/engine/engine.h"
 #include "modelhealth/engine/status.h"
-#include "modelhealth/io/conffile.h"
+#include "modelhealth/io/loader.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/io/notify.h"
 #include "modelhealth/outputs/outputs.h"
@@ -33,6 +33,7 @@ struct daemon {
 	struct services services;
 	struct engine *engine;
 	struct status *status;
+	struct loader *loader;
 	struct notify notify;
 	struct timer pulse, watchdog, reload;
 	usec_t watchdog_interval;
@@ -40,6 +41,7 @@ struct daemon {
 	usec_t paused_until; /* the last pause that was told */
 	unsigned generation;
 	char status_line[160];
+	bool wants_reload; /* once more, after the one under way */
 	bool is_stopping;
 };
 
@@ -157,23 +159,6 @@ static int apply(struct daemon *daemon, struct config *config, struct sbuf *erro
 	return 0;
 }
 
-static int load_and_apply(struct daemon *daemon, struct sbuf *errors)
-{
-	_cleanup_(conf_errors_fini) struct conf_errors found = { 0 };
-	struct config *config;
-	int r = conffile_load(daemon->options->config_path, check_kinds, &found, &config);
-
-	if (r < 0) {
-		conf_errors_print(&found, errors);
-		if (found.n == 0)
-			sbuf_printf(errors, "%s: %s\n", daemon->options->config_path, strerror(-r));
-		return r;
-	}
-	r = apply(daemon, config, errors);
-	config_unref(config);
-	return r;
-}
-
 static void first_line(const struct sbuf *text, char *line, size_t size)
 {
 	const char *from = sbuf_str(text);
@@ -181,31 +166,72 @@ static void first_line(const struct sbuf *text, char *line, size_t size)
 	(void)snprintf(line, size, "%.*s", (int)strcspn(from, "\n"), from); /* cut is fine */
 }
 
-/* The reload function of the status port, too: all errors as text. */
-static int reload(void *ctx, struct sbuf *ret_errors)
+/* Notes and tells how a reload ended. errors is empty when the configuration is live. */
+static void end_reload(struct daemon *daemon, const struct sbuf *errors)
 {
-	struct daemon *daemon = ctx;
+	bool failed = errors->len > 0;
 	char error[512];
-	int r;
 
-	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
-	r = load_and_apply(daemon, ret_errors);
-	first_line(ret_errors, error, sizeof error);
-	engine_note_reload(daemon->engine, r < 0 ? error : NULL);
-	if (r < 0)
+	first_line(errors, error, sizeof error);
+	engine_note_reload(daemon->engine, failed ? error : NULL);
+	if (failed)
 		log_printf(LOG_LEVEL_ERR, MSG_CONFIG_REJECTED,
 			"configuration refused, the old one stays live: %s", error);
 	daemon->reloaded_at = timers_of(daemon)->now;
 	notify_send(&daemon->notify, "READY=1");
-	return r;
+	status_reloaded(daemon->status, failed ? sbuf_str(errors) : NULL);
+}
+
+static void begin_reload(struct daemon *daemon)
+{
+	int r = loader_start(daemon->loader);
+
+	if (r == -EBUSY) {
+		/* The file may have changed since that load began: once more after it. */
+		daemon->wants_reload = true;
+		return;
+	}
+	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
+	if (r < 0) {
+		_cleanup_(sbuf_fini) struct sbuf errors = SBUF_INIT;
+
+		sbuf_printf(&errors, "cannot load a configuration now: %s\n", strerror(-r));
+		end_reload(daemon, &errors);
+	}
+}
+
+/* Asked on the status port. */
+static void on_reload_request(void *ctx)
+{
+	begin_reload(ctx);
+}
+
+static void on_loaded(void *ctx, int error, const struct conf_errors *found, struct config *config)
+{
+	struct daemon *daemon = ctx;
+	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 1024 * 1024 };
+
+	if (daemon->wants_reload) {
+		daemon->wants_reload = false;
+		config_unref(config);
+		begin_reload(daemon);
+		return;
+	}
+	if (error == 0) {
+		(void)apply(daemon, config, &errors); /* its errors are in the text */
+		config_unref(config);
+	} else {
+		conf_errors_print(found, &errors);
+		if (found->n == 0)
+			sbuf_printf(&errors, "%s: %s\n", daemon->options->config_path,
+				strerror(-error));
+	}
+	end_reload(daemon, &errors);
 }
 
 static void on_reload_timer(struct timer *timer)
 {
-	struct daemon *daemon = container_of(timer, struct daemon, reload);
-	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 1024 * 1024 };
-
-	(void)reload(daemon, &errors); /* it has logged and counted its outcome */
+	begin_reload(container_of(timer, struct daemon, reload));
 }
 
 /* ---- signals ---- */
@@ -279,10 +305,13 @@ static int build(struct daemon *daemon)
 			&(struct status_setup){
 				.loop = loop,
 				.engine = daemon->engine,
-				.reload = reload,
+				.reload = on_reload_request,
 				.ctx = daemon,
 			},
 			&daemon->status);
+	if (r == 0)
+		r = loader_new(loop, daemon->options->config_path, check_kinds, on_loaded, daemon,
+			&daemon->loader);
 	if (r == 0)
 		r = watch_signals(daemon);
 	return r;
@@ -316,6 +345,7 @@ static int start(struct daemon *daemon, struct config *config)
 
 static void take_down(struct daemon *daemon)
 {
+	daemon->loader = loader_free(daemon->loader);
 	if (daemon->engine)
 		engine_stop(daemon->engine);
 	daemon->status = daemon->status ? status_free(daemon->status) : NULL;

@@ -6,6 +6,7 @@
 #include "modelhealth/app/options.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,14 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 	return -1;
 }
 
+/* Configurations and large answers come and go as a whole: mapped on their own they leave no holes
+ * behind, which a threshold that adapts itself would prevent. One arena serves both threads. */
+static void tune_malloc(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* a refusal costs memory, nothing else */
+	(void)mallopt(M_ARENA_MAX, 1);
+}
+
 int main(int argc, char **argv)
 {
 	static int (*const modes[])(const struct options *) = {
@@ -164,5 +173,6 @@ int main(int argc, char **argv)
 	struct options options;
 	int code = options_parse(argc, argv, &options);
 
+	tune_malloc();
 	return code >= 0 ? code : modes[options.mode](&options);
 }

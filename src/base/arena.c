@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Large enough that a configuration of thousands of endpoints takes a few hundred blocks. */
+/* Above malloc's threshold, so that each block is mapped on its own: pages that are not used cost
+ * nothing, and a freed configuration leaves no holes. */
 enum {
-	BLOCK_SIZE = 64 * 1024
+	BLOCK_SIZE = 256 * 1024
 };
 
 struct arena_block {

@@ -28,6 +28,7 @@ static const usec_t exhausted_log_interval = 60 * USEC_PER_SEC;
 struct status {
 	struct status_setup setup;
 	struct httpd *server;
+	TAILQ_HEAD(, reload_wait) waiting; /* for the end of a reload */
 	usec_t exhausted_logged_at;
 };
 
@@ -233,26 +234,43 @@ static void reply_json(struct httpd_request *request, unsigned code, struct sbuf
 		request, &(struct httpd_reply){ .status = code, .mime = "application/json" }, body);
 }
 
+/* One who waits for the end of a reload. */
+struct reload_wait {
+	struct httpd_job job;
+	struct status *status;
+	struct httpd_request *request;
+	TAILQ_ENTRY(reload_wait) link;
+};
+
+static void on_wait_end(struct httpd_job *job)
+{
+	struct reload_wait *wait = container_of(job, struct reload_wait, job);
+
+	TAILQ_REMOVE(&wait->status->waiting, wait, link);
+	free(wait);
+}
+
 static void serve_reload(struct status *status, struct httpd_request *request, const char *name)
 {
-	struct sbuf error = SBUF_INIT;
-	struct sbuf body = SBUF_INIT;
-	struct jw jw = { .out = &body };
-	const struct engine_diff *diff;
+	struct reload_wait *wait = calloc(1, sizeof *wait);
 
 	(void)name;
-	if (status->setup.reload(status->setup.ctx, &error) < 0) {
-		httpd_problem(request, 422, sbuf_str(&error));
-		sbuf_fini(&error);
+	if (!wait) {
+		httpd_problem(request, 503, "out of memory");
 		return;
 	}
-	sbuf_fini(&error);
-	diff = engine_last_diff(status->setup.engine);
-	jw_object(&jw);
-	jw_key(&jw, "schema");
-	jw_u64(&jw, 1);
-	jw_key(&jw, "generation");
-	jw_u64(&jw, take_snapshot(status)->config->generation);
+	*wait = (struct reload_wait){
+		.job = { .end = on_wait_end }, .status = status, .request = request
+	};
+	TAILQ_INSERT_TAIL(&status->waiting, wait, link);
+	httpd_wait(request, &wait->job);
+	if (!TAILQ_EMPTY(&status->waiting))
+		status->setup.reload(status->setup.ctx);
+}
+
+static void reply_reloaded(struct status *status, struct httpd_request *request)
+{
+	const struct engine_diff *diff = engine_last_diff(status->setup.engine);
 
 	const struct {
 		const char *key;
@@ -260,7 +278,14 @@ static void serve_reload(struct status *status, struct httpd_request *request, c
 	} counts[] = { { "kept", diff->kept }, { "updated", diff->updated },
 		{ "restarted", diff->restarted }, { "added", diff->added },
 		{ "removed", diff->removed } };
+	struct sbuf body = SBUF_INIT;
+	struct jw jw = { .out = &body };
 
+	jw_object(&jw);
+	jw_key(&jw, "schema");
+	jw_u64(&jw, 1);
+	jw_key(&jw, "generation");
+	jw_u64(&jw, take_snapshot(status)->config->generation);
 	jw_key(&jw, "checks");
 	jw_object(&jw);
 	for (size_t i = 0; i < array_size(counts); i++) {
@@ -271,6 +296,19 @@ static void serve_reload(struct status *status, struct httpd_request *request, c
 	jw_object_end(&jw);
 	sbuf_putc(&body, '\n');
 	reply_json(request, 200, &body);
+}
+
+void status_reloaded(struct status *status, const char *errors)
+{
+	struct reload_wait *wait;
+
+	/* Each answer ends its wait, which takes it off the list. */
+	while ((wait = TAILQ_FIRST(&status->waiting))) {
+		if (errors)
+			httpd_problem(wait->request, 422, errors);
+		else
+			reply_reloaded(status, wait->request);
+	}
 }
 
 static void serve_check_now(struct status *status, struct httpd_request *request, const char *name)
@@ -406,6 +444,7 @@ int status_new(const struct status_setup *setup, struct status **ret_status)
 	if (!status)
 		return -ENOMEM;
 	status->setup = *setup;
+	TAILQ_INIT(&status->waiting);
 	r = httpd_new(&(struct httpd_setup){ .loop = setup->loop,
 			      .on_request = on_request,
 			      .on_exhausted = on_exhausted,

@@ -37,6 +37,7 @@
 
 static const usec_t request_deadline = 10 * USEC_PER_SEC;
 static const usec_t send_deadline = 10 * USEC_PER_SEC;
+static const usec_t wait_deadline = 60 * USEC_PER_SEC; /* for what takes its time here */
 static const usec_t linger_deadline = USEC_PER_SEC;
 static const usec_t exhausted_pause = USEC_PER_SEC;
 static const usec_t render_slice = USEC_PER_MSEC;
@@ -303,7 +304,8 @@ static void end_job(struct httpd_request *request)
 
 	if (!job)
 		return;
-	TAILQ_REMOVE(&request->server->jobs, request, job_link);
+	if (job->step)
+		TAILQ_REMOVE(&request->server->jobs, request, job_link);
 	request->server->n_jobs--;
 	job->end(job);
 }
@@ -846,7 +848,8 @@ static void on_render(struct timer *timer)
 	}
 }
 
-void httpd_defer(struct httpd_request *request, struct httpd_job *job)
+/* Takes the job and the request, or ends both. */
+static bool take_job(struct httpd_request *request, struct httpd_job *job)
 {
 	struct httpd *server = request->server;
 
@@ -857,15 +860,30 @@ void httpd_defer(struct httpd_request *request, struct httpd_job *job)
 			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
 			"too many answers are being made or sent; try again");
 		server->stats.rejected_total++;
-		return;
+		return false;
 	}
 	request->phase = RENDERING;
 	request->job = job;
-	TAILQ_INSERT_TAIL(&server->jobs, request, job_link);
 	server->n_jobs++;
+	return true;
+}
+
+void httpd_defer(struct httpd_request *request, struct httpd_job *job)
+{
+	struct httpd *server = request->server;
+
+	if (!take_job(request, job))
+		return;
+	TAILQ_INSERT_TAIL(&server->jobs, request, job_link);
 	set_deadline(request, send_deadline);
 	if (!timer_is_set(&server->render))
 		(void)timer_set(server->timers, &server->render, server->timers->now + 1);
+}
+
+void httpd_wait(struct httpd_request *request, struct httpd_job *job)
+{
+	if (take_job(request, job))
+		set_deadline(request, wait_deadline);
 }
 
 /* ---- listeners ---- */

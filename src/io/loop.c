@@ -233,6 +233,7 @@ static void end_turn(struct loop *loop)
 int loop_run(struct loop *loop)
 {
 	loop->stopping = false;
+	loop->turn_began = 0; /* what came before was no turn */
 	while (true) {
 		bool busy;
 

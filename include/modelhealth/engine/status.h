@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "modelhealth/base/sbuf.h"
 #include "modelhealth/core/spec.h"
 #include "modelhealth/engine/engine.h"
 
@@ -15,8 +14,8 @@ struct status;
 struct status_setup {
 	struct loop *loop;     /* borrowed */
 	struct engine *engine; /* borrowed */
-	/* Loads the configuration anew, before it returns. 0, or -errno with all errors as text. */
-	int (*reload)(void *ctx, struct sbuf *ret_errors);
+	/* Begins to load the configuration anew; status_reloaded tells how it ended. */
+	void (*reload)(void *ctx);
 	void *ctx;
 };
 
@@ -32,6 +31,9 @@ struct status *status_free(struct status *status);
  */
 int status_listen(
 	struct status *status, const struct config *config, char *ret_error, size_t error_size);
+
+/* Answers all who asked for a reload. errors NULL = it is live; else all errors as text. */
+void status_reloaded(struct status *status, const char *errors);
 
 /* Serves a socket that already listens, from the service manager. Takes fd. 0 or -errno. */
 int status_adopt(struct status *status, int fd);

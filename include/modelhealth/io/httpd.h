@@ -109,3 +109,8 @@ struct httpd_job {
 /* Lets step() run in coming turns, after the checks that are due. Takes the job also when it
  * refuses it with 503 because too much is being rendered or sent already. */
 void httpd_defer(struct httpd_request *request, struct httpd_job *job);
+
+/* Keeps the request until its owner answers it with httpd_reply or httpd_problem, from anywhere in
+ * the loop, within a minute. job->step is NULL; job->end says when the request is over, also when
+ * its client gave up. Refuses as httpd_defer does. */
+void httpd_wait(struct httpd_request *request, struct httpd_job *job);
