@@ -13,17 +13,18 @@
  * spread over as much time as was lost, instead of starting at once. */
 static const usec_t pile_up = USEC_PER_SEC;
 
+/* Jitter moves the start, never the grid: what is planned next counts from `planned`. */
 static void arm_slot(struct engine *engine, struct check *check, usec_t planned)
 {
-	usec_t jitter = rand_below(&engine->rand, check->view.spec->jitter + 1);
+	const struct timers *timers = engine->timers;
+	usec_t jitter = check->view.spec->jitter;
+	usec_t earliest = planned - min_of(planned, jitter);
+	usec_t at = max_of(earliest + rand_below(&engine->rand, 2 * jitter + 1), timers->now);
 
 	check->slot_at = planned;
 	/* Capacity was reserved by engine_apply. */
-	must(timer_set(engine->timers, &check->slot, planned + jitter) == 0);
-	check->view.next_at =
-		engine->timers->real + (planned + jitter > engine->timers->now
-						       ? planned + jitter - engine->timers->now
-						       : 0);
+	must(timer_set(engine->timers, &check->slot, at) == 0);
+	check->view.next_at = timers->real + (at - timers->now);
 }
 
 void schedule_first(struct engine *engine, struct check *check)

@@ -151,6 +151,38 @@ static void test_starts_do_not_drift_in_a_day(void **state)
 	world_fini(&world);
 }
 
+static usec_t grid_start;
+
+static void on_start_near_the_grid(struct world *world, const struct check_spec *spec)
+{
+	usec_t offset;
+
+	if (grid_start == 0)
+		grid_start = world->timers.now;
+	offset = (world->timers.now + 5 * second - grid_start) % (10 * second);
+	/* the first start may itself have been moved by a second, hence twice */
+	assert_in_range(offset, 5 * second - 2 * spec->jitter, 5 * second + 2 * spec->jitter);
+}
+
+static void test_jitter_moves_starts_and_not_the_grid(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.jitter = second };
+
+	(void)state;
+	grid_start = 0;
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world.on_start = on_start_near_the_grid;
+	world_apply(&world, 1, SALT_NONE);
+	world_run(&world, day);
+	assert_in_range(world.starts, 8638, 8642);
+	world_fini(&world);
+}
+
 static void test_a_check_longer_than_its_interval_never_overlaps_and_is_counted(void **state)
 {
 	struct world world;
@@ -477,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_week_of_a_thousand_checks_keeps_every_promise),
 		cmocka_unit_test(test_same_seed_same_events_other_seed_other_events),
 		cmocka_unit_test(test_starts_do_not_drift_in_a_day),
+		cmocka_unit_test(test_jitter_moves_starts_and_not_the_grid),
 		cmocka_unit_test(
 			test_a_check_longer_than_its_interval_never_overlaps_and_is_counted),
 		cmocka_unit_test(test_start_of_ten_thousand_is_spread),
