@@ -81,11 +81,10 @@ static bool is_known_version(const struct httpd_request *request, const char *et
 }
 
 /* The configuration changed under the cursor: what was written so far is of another world. */
-static void start_over(struct render *render, const struct snapshot *snapshot, struct sbuf *out)
+static void start_over(struct render *render, const struct snapshot *snapshot)
 {
 	render->generation = snapshot->config->generation;
 	render->cursor = 0;
-	sbuf_clear(out);
 	if (is_json(render->output))
 		format_etag(snapshot, render->etag);
 }
@@ -109,8 +108,10 @@ static void on_step(struct httpd_job *job, struct httpd_request *request, struct
 	struct render *render = container_of(job, struct render, job);
 	const struct snapshot *snapshot = take_snapshot(render->status);
 
-	if (snapshot->config->generation != render->generation)
-		start_over(render, snapshot, out);
+	if (snapshot->config->generation != render->generation) {
+		start_over(render, snapshot);
+		httpd_restart(request);
+	}
 	switch (render->output->render(snapshot, &render->query, out, &render->cursor)) {
 	case OUTPUT_MORE:
 		break;
@@ -178,7 +179,7 @@ static void serve_output(struct status *status, struct httpd_request *request,
 	render->output = output;
 	(void)snprintf(render->name, sizeof render->name, "%s", name);
 	render->query.name = render->name;
-	start_over(render, snapshot, &(struct sbuf)SBUF_INIT);
+	start_over(render, snapshot);
 	if (!read_query(httpd_request_head(request), &render->query)) {
 		free(render);
 		httpd_problem(request, 400,

@@ -103,8 +103,9 @@ struct httpd_request {
 	struct evhttp_request *evhttp_request;
 	struct evhttp_connection *connection;
 	struct httpd_job *job;
-	struct sbuf out;
-	size_t held; /* of server->held */
+	struct sbuf out;       /* the slice being rendered */
+	struct evbuffer *body; /* the slices before it; NULL = none */
+	size_t held;           /* of server->held */
 	size_t unsent;
 	size_t drained;
 	struct timer deadline;
@@ -205,6 +206,8 @@ static struct httpd_request *request_free(struct httpd_request *request)
 		return NULL;
 	if (request->bev)
 		bufferevent_decref(request->bev);
+	if (request->body)
+		evbuffer_free(request->body);
 	sbuf_fini(&request->out);
 	free(request->head);
 	free(request);
@@ -739,73 +742,101 @@ static void add_fields(
 			(void)evhttp_add_header(output, fields[i].name, fields[i].value);
 }
 
-/* Takes body. */
-static void send_answer(
-	struct httpd_request *request, const struct httpd_reply *reply, char *body, size_t len)
+/* The slices so far, and body (taken) at their end. NULL = out of memory. */
+static struct evbuffer *whole_body(struct httpd_request *request, struct sbuf *body)
 {
-	struct evbuffer *buffer = evbuffer_new();
+	struct evbuffer *buffer = take_ptr(request->body);
+	size_t len = body ? body->len : 0;
+	bool failed = body && body->failed;
+	char *text = body ? sbuf_steal(body) : NULL;
+
+	if (!buffer)
+		buffer = evbuffer_new();
+	if (!text || len == 0) {
+		free(text);
+		failed |= body && !text;
+	} else if (!buffer || evbuffer_add_reference(buffer, text, len, free_body, text) < 0) {
+		free(text);
+		failed = true;
+	}
+	if (!failed || !buffer)
+		return buffer;
+	evbuffer_free(buffer);
+	return NULL;
+}
+
+static void send_answer(
+	struct httpd_request *request, const struct httpd_reply *reply, struct evbuffer *body)
+{
+	size_t len = evbuffer_get_length(body);
 
 	add_fields(request, reply, len);
-	if (request->parsed.method == HTTP_HEAD || len == 0 || !buffer ||
-		evbuffer_add_reference(buffer, body, len, free_body, body) < 0) {
-		free(body);
-		len = 0;
-	}
+	if (request->parsed.method == HTTP_HEAD)
+		(void)evbuffer_drain(body, len);
 	request->phase = SENDING;
 	evhttp_send_reply(request->evhttp_request, (int)reply->status,
-		statuses[find_status(reply->status)].title, buffer);
-	if (buffer)
-		evbuffer_free(buffer);
+		statuses[find_status(reply->status)].title, body);
+	evbuffer_free(body);
 	/* evhttp wants to see the client leave; but one that has only shut down its sending side
 	 * still waits for the answer. The deadline catches those who are really gone. */
 	(void)bufferevent_disable(request->bev, EV_READ);
+	sbuf_fini(&request->out);
 	request->unsent = evbuffer_get_length(bufferevent_get_output(request->bev));
-	request->server->held += len - request->held;
-	request->held = len;
+	request->server->held += request->unsent - request->held;
+	request->held = request->unsent;
 	set_deadline(request, send_deadline);
 	end_job(request);
 }
 
 void httpd_reply(struct httpd_request *request, const struct httpd_reply *reply, struct sbuf *body)
 {
-	size_t len = body ? body->len : 0;
-	char *text = body ? sbuf_steal(body) : NULL;
+	struct evbuffer *whole;
 
 	must(request->phase == WAITING || request->phase == RENDERING);
-	if (body && !text) {
+	whole = whole_body(request, body);
+	if (whole)
+		send_answer(request, reply, whole);
+	else
 		httpd_problem_with(request,
 			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
 			"not enough memory for the answer");
-		return;
+}
+
+static void write_problem(struct sbuf *out, unsigned status, const char *detail)
+{
+	struct jw jw = { .out = out };
+
+	jw_object(&jw);
+	jw_key(&jw, "type");
+	jw_string(&jw, "about:blank");
+	jw_key(&jw, "title");
+	jw_string(&jw, statuses[find_status(status)].title);
+	jw_key(&jw, "status");
+	jw_u64(&jw, status);
+	if (detail) {
+		jw_key(&jw, "detail");
+		jw_string(&jw, detail);
 	}
-	send_answer(request, reply, text, len);
+	jw_object_end(&jw);
+	sbuf_putc(out, '\n');
 }
 
 void httpd_problem_with(
 	struct httpd_request *request, const struct httpd_reply *reply, const char *detail)
 {
 	struct httpd_reply problem = *reply;
-	struct sbuf body = SBUF_INIT;
-	struct jw jw = { .out = &body };
-	size_t len;
+	struct sbuf text = SBUF_INIT;
+	struct evbuffer *body;
 
 	must(request->phase == WAITING || request->phase == RENDERING);
+	httpd_restart(request);
 	problem.mime = "application/problem+json";
-	jw_object(&jw);
-	jw_key(&jw, "type");
-	jw_string(&jw, "about:blank");
-	jw_key(&jw, "title");
-	jw_string(&jw, statuses[find_status(problem.status)].title);
-	jw_key(&jw, "status");
-	jw_u64(&jw, problem.status);
-	if (detail) {
-		jw_key(&jw, "detail");
-		jw_string(&jw, detail);
-	}
-	jw_object_end(&jw);
-	sbuf_putc(&body, '\n');
-	len = body.failed ? 0 : body.len;
-	send_answer(request, &problem, sbuf_steal(&body), len);
+	write_problem(&text, problem.status, detail);
+	body = whole_body(request, &text);
+	if (body)
+		send_answer(request, &problem, body);
+	else
+		drop(request); /* not even memory for this */
 }
 
 void httpd_problem(struct httpd_request *request, unsigned status, const char *detail)
@@ -815,15 +846,43 @@ void httpd_problem(struct httpd_request *request, unsigned status, const char *d
 
 /* ---- rendering over several turns ---- */
 
+void httpd_restart(struct httpd_request *request)
+{
+	if (request->body)
+		(void)evbuffer_drain(request->body, evbuffer_get_length(request->body));
+	sbuf_clear(&request->out);
+}
+
+/* Puts a slice to the ones before it, so that the next begins with an empty buffer: growing one
+ * buffer to 40 MB would copy it again and again, in turns that must be short. */
+static void keep_slice(struct httpd_request *request)
+{
+	struct sbuf *out = &request->out;
+
+	if (!request->body)
+		request->body = evbuffer_new();
+	if (!request->body || evbuffer_get_length(request->body) > MAX_ANSWER ||
+		evbuffer_add(request->body, sbuf_str(out), out->len) < 0)
+		out->failed = true;
+	if (!out->failed)
+		sbuf_clear(out);
+}
+
 static void step_job(struct httpd *server, struct httpd_request *request)
 {
-	size_t before = request->held;
-
 	request->job->step(request->job, request, &request->out);
 	if (request->phase != RENDERING)
 		return;
-	request->held = request->out.cap;
-	server->held += request->held - before;
+	keep_slice(request);
+	if (request->out.failed) {
+		httpd_problem_with(request,
+			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
+			"not enough memory for the answer");
+		return;
+	}
+	server->held -= request->held;
+	request->held = evbuffer_get_length(request->body) + request->out.cap;
+	server->held += request->held;
 	/* Round robin, so that a small answer need not wait for a large one; unless memory is
 	 * short, then one after the other. */
 	if (server->held < MAX_HELD) {

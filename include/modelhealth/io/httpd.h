@@ -99,7 +99,7 @@ void httpd_problem_with(
 
 /* An answer that takes more than one turn of the loop. Owned by whoever defers it. */
 struct httpd_job {
-	/* The next slice, appended to out. Calls httpd_reply or httpd_problem when done; must not
+	/* The next slice, appended to out, which is empty. Calls httpd_reply or httpd_problem when done; must not
 	 * touch the job after that, since end() has run. */
 	void (*step)(struct httpd_job *job, struct httpd_request *request, struct sbuf *out);
 	/* The answer is given or nobody waits for it any more; frees the job. */
@@ -114,3 +114,6 @@ void httpd_defer(struct httpd_request *request, struct httpd_job *job);
  * the loop, within a minute. job->step is NULL; job->end says when the request is over, also when
  * its client gave up. Refuses as httpd_defer does. */
 void httpd_wait(struct httpd_request *request, struct httpd_job *job);
+
+/* Forgets the slices so far: the answer begins anew. */
+void httpd_restart(struct httpd_request *request);
