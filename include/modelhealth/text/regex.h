@@ -12,7 +12,7 @@ struct regex;
 enum regex_result {
 	REGEX_NO_MATCH,
 	REGEX_MATCH,
-	REGEX_LIMIT
+	REGEX_LIMIT /* gave up: too much work, or no memory; neither a match nor none */
 };
 
 /*
