@@ -19,10 +19,15 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* Work done in one turn before descriptors get their turn again. */
+/*
+ * A turn has three parts: callbacks of descriptors, timers, deferred tasks. Each ends after this
+ * time, so that a crowd in one cannot hold up the others; what is left waits for the next turn.
+ * The clock is looked at after each callback, and after so many timers or tasks.
+ */
+static const usec_t part_limit = 4 * USEC_PER_MSEC;
+
 enum {
-	TIMERS_PER_TURN = 64,
-	TASKS_PER_TURN = 256
+	STEP = 16
 };
 
 static const usec_t stall_limit = 100 * USEC_PER_MSEC;
@@ -83,10 +88,12 @@ static void note_pause(struct loop *loop)
 void loop_wake(struct loop *loop)
 {
 	read_clocks(loop);
-	if (loop->turn_began != 0)
-		return;
-	loop->turn_began = loop->timers.now;
-	note_pause(loop);
+	if (loop->turn_began == 0) {
+		loop->turn_began = loop->timers.now;
+		note_pause(loop);
+	} else if (loop->timers.now - loop->turn_began > part_limit) {
+		(void)event_base_loopbreak(loop->base); /* after this callback; none is lost */
+	}
 }
 
 static void on_timer_fd(evutil_socket_t fd, short events, void *arg)
@@ -230,6 +237,18 @@ static void end_turn(struct loop *loop)
 		loop->on_stall(loop->on_stall_arg, turn);
 }
 
+/* Runs timers or tasks until none is left or their part of the turn is over. */
+static void run_part(struct loop *loop, unsigned (*run)(struct timers *timers, unsigned max))
+{
+	usec_t began = loop->timers.now;
+
+	while (run(&loop->timers, STEP) == STEP) {
+		read_clocks(loop);
+		if (loop->timers.now - began > part_limit)
+			return;
+	}
+}
+
 int loop_run(struct loop *loop)
 {
 	loop->stopping = false;
@@ -238,8 +257,8 @@ int loop_run(struct loop *loop)
 		bool busy;
 
 		loop_wake(loop);
-		(void)timers_run(&loop->timers, TIMERS_PER_TURN);
-		(void)tasks_run(&loop->timers, TASKS_PER_TURN);
+		run_part(loop, timers_run);
+		run_part(loop, tasks_run);
 		end_turn(loop);
 		if (loop->stopping)
 			return 0;
