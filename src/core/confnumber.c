@@ -165,7 +165,10 @@ int conf_number_parse(
 	}
 	conf_number_describe(key, &range);
 	return conf_error(scope, node, "expected %s, got %s%s", sbuf_str(&range),
-		conf_got(scope, node), rc == -ERANGE && !key->max ? ", which is too large" : "");
+		conf_got(scope, node),
+		!key->max && (rc == -ERANGE || (rc == 0 && value > largest(type)))
+			? ", which is too large"
+			: "");
 }
 
 void conf_number_print(_unused_ const struct config *config, const struct conf_key *key,
