@@ -79,7 +79,7 @@ static void test_numbers_keep_their_grammar_and_bounds(void **state)
 			"large",
 			0 },
 		{ &u16, "-0", "expected a whole number, got \"-0\"", 0 },
-		{ &u16, " 1", "expected a whole number, got \" 1\"", 0 },
+		{ &u16, "1 2", "expected a whole number, got \"1 2\"", 0 },
 		{ &uint, "2", NULL, 2 },
 		{ &uint, "9", NULL, 9 },
 		{ &uint, "1", "expected a whole number from 2 to 9, got \"1\"", 0 },
