@@ -3,7 +3,6 @@
 
 #include "fake_kind.h"
 #include "folder.h"
-#include "modelhealth/base/clock.h"
 #include "modelhealth/base/rand.h"
 
 #include <setjmp.h>
@@ -19,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARKER "m4rk3r-0f-4-s3cr3t"
@@ -484,8 +484,8 @@ static void test_ten_thousand_endpoints_load_in_a_second(void **state)
 {
 	struct fixture *fixture = *state;
 	struct sbuf text = SBUF_INIT;
-	usec_t start;
-	usec_t took;
+	clock_t start;
+	usec_t took; /* CPU time, so that a busy machine does not fail the test */
 
 	sbuf_puts(&text, "defaults: { interval: 10s, timeout: { total: 5s }, headers: { A: b } }\n"
 			 "groups: { g: { rise: 3, labels: { team: x } } }\nendpoints:\n");
@@ -494,9 +494,9 @@ static void test_ten_thousand_endpoints_load_in_a_second(void **state)
 			"  - name: endpoint-%u\n    type: fake\n    group: g\n"
 			"    url: http://127.%u.%u.1:8000/health\n    labels: { rack: r%u }\n",
 			i, i / 256, i % 256, i % 40);
-	start = clock_monotonic();
+	start = clock();
 	assert_loads(fixture, sbuf_str(&text));
-	took = clock_monotonic() - start;
+	took = (usec_t)(clock() - start) * USEC_PER_SEC / CLOCKS_PER_SEC;
 	sbuf_fini(&text);
 	assert_int_equal(fixture->config->n_endpoints, 10000);
 	/* Ten times what it takes here, so that sanitizers and busy machines pass. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "modelhealth/io/yaml.h"
 
-#include "modelhealth/base/clock.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct parsed {
 	struct arena arena;
@@ -23,13 +22,19 @@ struct parsed {
 	usec_t took;
 };
 
+/* CPU time, so that a busy machine does not fail a test. */
+static usec_t cpu_time(void)
+{
+	return (usec_t)clock() * USEC_PER_SEC / CLOCKS_PER_SEC;
+}
+
 static void parse_bytes(struct parsed *parsed, const char *text, size_t len)
 {
-	usec_t start = clock_monotonic();
+	usec_t start = cpu_time();
 
 	*parsed = (struct parsed){ 0 };
 	parsed->rc = yaml_parse(&parsed->arena, "f", text, len, &parsed->errors, &parsed->root);
-	parsed->took = clock_monotonic() - start;
+	parsed->took = cpu_time() - start;
 	conf_errors_print(&parsed->errors, &parsed->text);
 }
 
