@@ -104,8 +104,12 @@ static void count_host(struct engine *engine, struct check *check, bool failed)
 
 	if (!host->counts)
 		return;
-	if (!failed)
+	if (!failed) {
 		engine->answered_t0 = max_of(engine->answered_t0, check->probe.t0);
+		host->answered_at = engine->timers->now;
+	} else if (check->probe.t0 < host->answered_at) {
+		return; /* a timeout that began earlier says nothing of now */
+	}
 	if (failed == host->unreachable)
 		return;
 	host->unreachable = failed;

@@ -59,8 +59,9 @@ struct host {
 	TAILQ_ENTRY(host) ready_link;
 	bool is_ready; /* on engine->ready */
 	/* guard */
-	bool counts;      /* speaks for our network: not loopback, or a witness */
-	bool unreachable; /* its last result was a failure of the network */
+	bool counts;        /* speaks for our network: not loopback, or a witness */
+	bool unreachable;   /* its last result was a failure of the network */
+	usec_t answered_at; /* monotonic; last time it did not fail so */
 };
 
 TAILQ_HEAD(host_queue, host);
