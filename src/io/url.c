@@ -168,12 +168,23 @@ static int take_apart(CURLU *handle, unsigned schemes, struct url **ret_url, con
 	return *ret_url ? 0 : -ENOMEM;
 }
 
+/* "http:///x", which libcurl would take for a host x. */
+static bool lacks_host(const char *text)
+{
+	static const char marks[] = ":///";
+
+	return strncmp(text + strcspn(text, ":/?#"), marks, strlen(marks)) == 0;
+}
+
 static int set_url(CURLU *handle, const char *text, unsigned flags, const char **ret_error)
 {
 	CURLUcode code;
 
 	*ret_error = "is longer than 8 KiB";
 	if (strlen(text) > URL_MAX_BYTES)
+		return -EINVAL;
+	*ret_error = "has no host";
+	if (lacks_host(text))
 		return -EINVAL;
 	code = curl_url_set(handle, CURLUPART_URL, text, flags | CURLU_NON_SUPPORT_SCHEME);
 	if (code == CURLUE_OUT_OF_MEMORY)
