@@ -22,12 +22,13 @@ enum {
 
 /* ---- parsing ---- */
 
-/* Every custom field starts with its source, so that one function prints them all. */
+/* Every custom field starts with its source, so that one function prints them all; nothing when
+ * it is unset. */
 static void print_source(struct sbuf *out, const void *field)
 {
 	const char *const *source = field;
 
-	sbuf_puts(out, *source ? *source : "~");
+	sbuf_puts(out, *source ? *source : "");
 }
 
 static bool parse_status_range(const char *text, struct status_range *ret_range)

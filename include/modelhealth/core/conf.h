@@ -67,7 +67,8 @@ struct conf_custom {
 	/* Parses node into field; reports through the scope. 0 or -errno. The row's fallback
 	 * comes as a scalar, or as a sequence of scalars when it is written "[ a, b ]". */
 	int (*parse)(struct conf_scope *scope, const struct node *node, void *field);
-	/* Appends the effective value as flow YAML ("{ status: [ 200-299 ] }"). */
+	/* Appends the effective value as flow YAML ("{ status: [ 200-299 ] }"), nothing when it is
+	 * unset. */
 	void (*print)(struct sbuf *out, const void *field);
 	/* A fixed JSON Schema fragment for editors. */
 	const char *schema;
