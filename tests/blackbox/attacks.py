@@ -70,7 +70,8 @@ class Round:
         assert_clean_text(last["detail"] or "")
 
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069"
+# Joiners (U+200B to U+200D) stay: scripts and emoji need them, and they only join.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
                      r"\ufeff\ufffe\uffff]")
 
 

@@ -257,7 +257,7 @@ class Daemon:
     """
 
     def __init__(self, config, *args, env=None, rlimits=None, wrapper=(), status=None,
-                 log_to=None):
+                 log_to=None, journal=False):
         self.directory = tempfile.mkdtemp(prefix="mh-")
         self.config_path = os.path.join(self.directory, "modelhealthd.yaml")
         self.socket_path = os.path.join(self.directory, "status.sock")
@@ -268,6 +268,7 @@ class Daemon:
         self.rlimits = rlimits or {}
         self.wrapper = list(wrapper)
         self.log_to = log_to  # a descriptor instead of the file that stderr() reads
+        self.journal = journal  # say, as systemd does, that stderr is the journal
         self.process = None
         self.notify = None
         self.stopped = False
@@ -303,6 +304,9 @@ class Daemon:
         self.notify = DatagramSink(os.path.join(self.directory, "notify.sock"))
         environment = clean_environment(NOTIFY_SOCKET=self.notify.path, **self.env)
         with open(self.stderr_path, "wb") as stderr:
+            if self.journal:
+                status = os.fstat(stderr.fileno())
+                environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
             self.process = subprocess.Popen(
                 self.wrapper + [binary(), "--config", self.config_path, *self.args],
                 env=environment, stdin=subprocess.DEVNULL, stdout=stderr,

@@ -51,6 +51,7 @@ global
   maxconn 200
 defaults
   mode http
+  retries 0
   timeout connect 1s
   timeout client 2s
   timeout server 2s

@@ -306,4 +306,4 @@ def test_lost_network_of_ours_freezes_all_states(server, start):
     wait_until(lambda: daemon.metric("modelhealth_self_offline") == 0, 10, "online again")
     wait_until(lambda: all(item["state"] == "up" for item in daemon.endpoints().values()), 10,
                "all up")
-    assert daemon.stderr().count("our own network") == 2
+    assert daemon.stderr().count("our own network") == 2, daemon.stderr()

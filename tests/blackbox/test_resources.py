@@ -97,7 +97,7 @@ def test_journal_that_stops_reading_never_blocks(server, start, journal_space):
     daemon = start({"limits": {"per_host": 512}, "endpoints": [
         http_endpoint(f"flipping-{number}", f"http://127.0.0.1:{port}/", rise=1, fall=1)
         for number in range(20)] + [http_endpoint("well", server.url("healthy"))]},
-        "--log-level", "debug", wrapper=journal_space.mounts)
+        "--log-level", "debug", wrapper=journal_space.mounts, journal=True)
     wait_until(lambda: daemon.metric("modelhealth_log_dropped_total"), 15, "dropped records")
     daemon.wait_checked(["well"], 3)
     daemon.assert_loop_never_stalled()
@@ -114,7 +114,7 @@ def test_journal_records_carry_the_promised_fields(server, start, journal_space)
     sink = DatagramSink(f"{journal_space.directory}/socket")
     daemon = start({"endpoints": [http_endpoint("refusing", f"http://127.0.0.1:{held}/"),
                                   http_endpoint("well", server.url("healthy"))]},
-                   wrapper=journal_space.mounts)
+                   wrapper=journal_space.mounts, journal=True)
     daemon.wait_checked()
 
     def change():
