@@ -468,6 +468,7 @@ static void rebuild(struct dns *dns)
 	dns->is_rebuilding = true;
 	ares_destroy(old);
 	dns->is_rebuilding = false;
+	dns->stats.rebuilds_total++;
 	TAILQ_FOREACH (name, &dns->by_age, age_link) {
 		name->expires_at = 0;
 		if (name->is_asked)
