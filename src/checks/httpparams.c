@@ -119,7 +119,7 @@ const struct conf_key http_keys[] = {
 	CONF_END,
 };
 
-/* RFC 9110 token: a method or a header name. */
+/* RFC 9110 token. Headers are checked by the loader. */
 static bool is_token(const char *text)
 {
 	if (text[0] == '\0')
@@ -129,37 +129,6 @@ static bool is_token(const char *text)
 			return false;
 	}
 	return true;
-}
-
-/* Nothing that could end the line and begin another header. */
-static bool is_header_value(const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if ((c < ' ' && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-static int check_headers(const struct http_params *http, struct conf_scope *scope)
-{
-	for (size_t i = 0; i < http->headers.n; i++) {
-		const struct conf_pair *header = &http->headers.items[i];
-
-		if (!is_token(header->name))
-			return conf_error(scope, conf_node(scope, "headers"),
-				"\"%s\" is not a header name", header->name);
-		if (!is_header_value(secret_expose(header->value)))
-			return conf_error(scope, conf_node(scope, "headers"),
-				"the value of %s has a line break or control character",
-				header->name);
-	}
-	if (!is_header_value(secret_expose(http->api_key)))
-		return conf_error(scope, conf_node(scope, "api_key"),
-			"the key has a line break or control character");
-	return 0;
 }
 
 static bool has_header(const struct http_params *http, const char *name)
@@ -317,11 +286,8 @@ int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struc
 	if (!is_token(http->method))
 		return conf_error(
 			scope, conf_node(scope, "method"), "\"%s\" is not a method", http->method);
-	r = check_headers(http, scope);
 	http->target.may_turn_to_tls = http->redirects > 0;
-	if (r == 0)
-		r = target_compile(
-			&http->target, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
+	r = target_compile(&http->target, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
 	if (r == 0)
 		r = check_expect(http, scope);
 	if (r == 0)

@@ -5,8 +5,11 @@
  */
 #include "modelhealth/checks/target.h"
 
+#include "modelhealth/base/sbuf.h"
+
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 const struct conf_key target_tls_keys[] = {
@@ -55,6 +58,26 @@ static int parse_url(struct conf_scope *scope, const char *key, const char *text
 	if (r == -ENOMEM)
 		return r;
 	return r < 0 ? conf_error(scope, conf_node(scope, key), "the URL %s", error) : 0;
+}
+
+/* It becomes the host of the URL that libcurl sees, so nothing else may hide in it. */
+static int check_server_name(const struct target *target, struct conf_scope *scope)
+{
+	_cleanup_(url_freep) struct url *url = NULL;
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	const char *name = target->tls.server_name;
+	const char *error;
+	int r;
+
+	if (!name)
+		return 0;
+	sbuf_printf(&text, "https://%s/", name);
+	r = text.failed ? -ENOMEM : url_parse(text.data, 1u << URL_HTTPS, &url, &error);
+	if (r == 0 && strcasecmp(url->host, name) == 0)
+		return 0;
+	return r == -ENOMEM ? r
+			    : conf_error(scope, conf_node(scope, "tls.server_name"),
+				      "expected a host name or IPv4 address");
 }
 
 static int load_trust(struct target *target, struct conf_scope *scope)
@@ -135,6 +158,8 @@ int target_compile(struct target *target, unsigned schemes, struct conf_scope *s
 			1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy);
 	if (r == 0 && (target->url->is_tls || target->may_turn_to_tls))
 		r = load_trust(target, scope);
+	if (r == 0 && target->url->is_tls)
+		r = check_server_name(target, scope);
 	if (r == 0 && target->url->is_tls)
 		r = load_identity(target, scope);
 	if (r < 0)

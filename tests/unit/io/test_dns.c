@@ -21,7 +21,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TYPE_A = 1, TYPE_AAAA = 28, MANY = 30 };
+enum {
+	TYPE_A = 1,
+	TYPE_AAAA = 28,
+	MANY = 30
+};
 
 /* What the name server says to a name. */
 struct zone_entry {
@@ -137,8 +141,8 @@ static void *serve(void *arg)
 
 		if (poll(fds, 2, -1) < 0 || fds[0].revents)
 			return NULL;
-		got = recvfrom(f->fd, message, sizeof message, 0, (struct sockaddr *)&from,
-			&from_len);
+		got = recvfrom(
+			f->fd, message, sizeof message, 0, (struct sockaddr *)&from, &from_len);
 		if (got < 12)
 			continue;
 		atomic_fetch_add(&f->asked, 1);
@@ -339,8 +343,7 @@ static void test_dns_no_reachable_server_is_our_network(void **state)
 	(void)state;
 	/* nobody listens on the discard port of this address */
 	(void)snprintf(closed, sizeof closed, "127.0.0.99:9");
-	open_fixture(&f,
-		(struct dns_options){ .servers = closed, .timeout = 200 * USEC_PER_MSEC });
+	open_fixture(&f, (struct dns_options){ .servers = closed, .timeout = 200 * USEC_PER_MSEC });
 	assert_string_equal(resolve(&f, "one.test", &at_once), "local_network");
 	close_fixture(&f);
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "checked.h"
+#include "peer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A server that greets, or answers PING, by its script. */
+static void pong(struct peer *peer, int fd, unsigned number)
+{
+	char request[16];
+
+	(void)number;
+	if (read(fd, request, sizeof request) == 6 && memcmp(request, "PING\r\n", 6) == 0)
+		peer_send(fd, "+PONG\r\n");
+	peer_hang(peer, fd);
+}
+
+static void greet_in_pieces(struct peer *peer, int fd, unsigned number)
+{
+	(void)number;
+	peer_send(fd, "220 mail.exa");
+	peer_delay(peer, 20);
+	peer_send(fd, "mple ESMTP\r\n");
+	peer_hang(peer, fd);
+}
+
+static void close_at_once(struct peer *peer, int fd, unsigned number)
+{
+	(void)peer;
+	(void)fd;
+	(void)number;
+}
+
+static void check(peer_script script, const char *lines, const char *expected)
+{
+	struct checked checked;
+	struct runner runner;
+	struct peer peer;
+	char yaml[512];
+
+	peer_start(&peer, script, NULL);
+	(void)snprintf(yaml, sizeof yaml,
+		"endpoints:\n  - name: a\n    type: tcp\n    url: tcp://127.0.0.1:%u\n"
+		"    timeout: { idle: 200ms, first_byte: 300ms }\n%s",
+		peer.port, lines);
+	checked_load(&checked, yaml);
+	if (!checked.config)
+		print_error("%s", sbuf_str(&checked.errors));
+	runner_open(&runner, &checked);
+	assert_string_equal(runner_run(&runner), expected);
+	runner_close(&runner);
+	checked_fini(&checked);
+	peer_stop(&peer);
+}
+
+static void test_tcp_connects_and_wants_no_more(void **state)
+{
+	(void)state;
+	check(close_at_once, "", "ok");
+	check(pong, "", "ok");
+}
+
+static void test_tcp_sends_and_expects(void **state)
+{
+	(void)state;
+	check(pong, "    send: \"PING\\r\\n\"\n    expect: +PONG\n", "ok");
+	check(greet_in_pieces, "    expect: { matches: '^220 .*ESMTP' }\n", "ok");
+}
+
+static void test_tcp_another_answer_is_assert_body(void **state)
+{
+	(void)state;
+	check(pong, "    send: \"PING\\r\\n\"\n    expect: +NOPE\n", "assert_body");
+	check(greet_in_pieces, "    expect: { not_matches: ESMTP }\n", "assert_body");
+}
+
+static void test_tcp_no_answer_has_its_reason(void **state)
+{
+	(void)state;
+	check(pong, "    expect: +PONG\n", "timeout_headers");
+	check(close_at_once, "    expect: +PONG\n", "assert_body");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tcp_connects_and_wants_no_more),
+		cmocka_unit_test(test_tcp_sends_and_expects),
+		cmocka_unit_test(test_tcp_another_answer_is_assert_body),
+		cmocka_unit_test(test_tcp_no_answer_has_its_reason),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
