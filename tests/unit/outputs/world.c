@@ -27,8 +27,8 @@ const char *const world_hostile[] = {
 	"%s%n%x%999999999s",
 	"invalid \xff\xfe utf-8 \xc3",
 	"tab\there nul-ish \x01\x02\x7f",
-	"\xc2\x9b"
-	"31m C1 control",
+	("\xc2\x9b"
+	 "31m C1 control"),
 	"surrogate \xed\xa0\x80",
 	"]]>&amp;</td>",
 	"=cmd|' /C calc'!A0",
