@@ -31,19 +31,6 @@ static bool has_values(const struct conf_key *table, const void *base)
 	return false;
 }
 
-/* One line, or none for a custom key that prints nothing because it is unset. */
-static void dump_value(const struct config *config, const struct conf_key *key, const void *field,
-	unsigned indent, struct sbuf *out)
-{
-	_cleanup_(sbuf_fini) struct sbuf value = SBUF_INIT;
-
-	conf_value_type(key)->print(config, key, field, &value);
-	if (value.failed)
-		out->failed = true;
-	else if (value.len > 0)
-		sbuf_printf(out, "%*s%s: %s\n", (int)indent, "", key->name, sbuf_str(&value));
-}
-
 static void dump_table(const struct config *config, const struct conf_key *table, const void *base,
 	unsigned indent, struct sbuf *out)
 {
@@ -51,7 +38,9 @@ static void dump_table(const struct config *config, const struct conf_key *table
 		const void *field = field_of(key, base);
 
 		if (conf_value_is_set(key, field)) {
-			dump_value(config, key, field, indent, out);
+			sbuf_printf(out, "%*s%s: ", (int)indent, "", key->name);
+			conf_value_type(key)->print(config, key, field, out);
+			sbuf_putc(out, '\n');
 		} else if (key->type == CONF_SECTION && has_values(key->section, field)) {
 			sbuf_printf(out, "%*s%s:\n", (int)indent, "", key->name);
 			dump_table(config, key->section, field, indent + 2, out);

@@ -339,6 +339,14 @@ static int parse_custom(
 	return scope->is_dry ? 0 : key->custom->parse(scope, node, field);
 }
 
+static bool is_custom_set(const struct conf_key *key, const void *field)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+
+	key->custom->print(&text, field);
+	return text.len > 0;
+}
+
 static void print_custom(_unused_ const struct config *config, const struct conf_key *key,
 	const void *field, struct sbuf *out)
 {
@@ -470,6 +478,7 @@ static const struct conf_value_type types[] = {
 	[CONF_CUSTOM] = { .noun = "a value",
 		.parse = parse_custom,
 		.print = print_custom,
+		.is_set = is_custom_set,
 		.hash = hash_custom },
 	[CONF_BLOCK] = { .noun = "a mapping" },
 };
