@@ -14,7 +14,7 @@ struct loop;
 
 enum {
 	HTTPD_MAX_LISTENERS = 16,
-	HTTPD_MAX_JOBS = 16 /* answers being rendered; one more is refused with 503 */
+	HTTPD_MAX_JOBS = 64 /* answers being rendered; one more is refused with 503 */
 };
 
 struct httpd_setup {

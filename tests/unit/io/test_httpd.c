@@ -669,7 +669,8 @@ static void test_too_many_renders_are_shed_with_503(void **state)
 
 	fixture->n_slices = UINT32_MAX; /* never done */
 	for (size_t i = 0; i < array_size(clients); i++)
-		client_open_from(&clients[i], fixture, 1, request, strlen(request));
+		client_open_from(
+			&clients[i], fixture, (unsigned)i % 4 + 1, request, strlen(request));
 	while (fixture->n_asked < array_size(clients))
 		run_for(fixture, 5 * USEC_PER_MSEC);
 	run_for(fixture, 50 * USEC_PER_MSEC);
