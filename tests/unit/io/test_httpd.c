@@ -8,6 +8,7 @@
 #include "modelhealth/base/clock.h"
 #include "modelhealth/io/listen.h"
 #include "modelhealth/io/loop.h"
+#include "rawclient.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,18 +41,6 @@ struct fixture {
 	unsigned n_slices; /* > 0: the answer is rendered in so many */
 	unsigned n_ended;
 	unsigned n_exhausted;
-	struct timer stop;
-};
-
-struct client {
-	struct fixture *fixture;
-	int fd;
-	struct loop_fd *watch;
-	const char *request;
-	size_t len, sent;
-	struct sbuf answer;
-	bool closed;
-	bool never_reads;
 };
 
 /* ---- the server's side ---- */
@@ -112,22 +101,6 @@ static void on_exhausted(void *ctx, int error)
 	fixture->n_exhausted++;
 }
 
-static void on_stop(struct timer *timer)
-{
-	struct fixture *fixture = container_of(timer, struct fixture, stop);
-
-	loop_stop(fixture->loop);
-}
-
-static void run_for(struct fixture *fixture, usec_t span)
-{
-	struct timers *timers = loop_timers(fixture->loop);
-
-	assert_int_equal(timer_set(timers, &fixture->stop, clock_monotonic() + span), 0);
-	assert_int_equal(loop_run(fixture->loop), 0);
-	timer_cancel(timers, &fixture->stop);
-}
-
 static int open_fixture(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof *fixture);
@@ -137,7 +110,6 @@ static int open_fixture(void **state)
 	(void)signal(SIGPIPE, SIG_IGN);
 	assert_non_null(fixture);
 	fixture->body_size = 2;
-	fixture->stop.fn = on_stop;
 	assert_int_equal(loop_new(&fixture->loop), 0);
 	assert_int_equal(httpd_new(&(struct httpd_setup){ .loop = fixture->loop,
 					   .on_request = on_request,
@@ -164,121 +136,19 @@ static int close_fixture(void **state)
 
 /* ---- the client's side ---- */
 
-static void on_client(void *arg, int fd, unsigned ready)
-{
-	struct client *client = arg;
-	char data[4096];
-	ssize_t n;
-
-	if ((ready & LOOP_WRITE) && client->sent < client->len) {
-		n = send(fd, client->request + client->sent, client->len - client->sent, 0);
-		if (n > 0)
-			client->sent += (size_t)n;
-		if (n < 0 && errno != EAGAIN)
-			client->sent = client->len;
-	}
-	if (client->sent == client->len)
-		assert_int_equal(
-			loop_fd_set(client->watch, client->never_reads ? 0 : LOOP_READ), 0);
-	if (!(ready & LOOP_READ) || client->never_reads)
-		return;
-	n = recv(fd, data, sizeof data, 0);
-	if (n > 0) {
-		sbuf_add(&client->answer, data, (size_t)n);
-		return;
-	}
-	if (n < 0 && errno == EAGAIN)
-		return;
-	client->closed = true;
-	client->watch = loop_fd_free(client->watch);
-	loop_stop(client->fixture->loop);
-}
-
-static void client_watch(struct client *client, const char *request, size_t len)
-{
-	client->request = request;
-	client->len = len;
-	client->watch = loop_fd_new(
-		client->fixture->loop, client->fd, LOOP_READ | LOOP_WRITE, on_client, client);
-	assert_non_null(client->watch);
-}
-
-/* Connects from 127.0.0.<source>. */
-static void client_open_from(struct client *client, struct fixture *fixture, unsigned source,
-	const char *request, size_t len)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(fixture->port) };
-	struct sockaddr_in from = { .sin_family = AF_INET };
-
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	from.sin_addr.s_addr = htonl((127u << 24) + source);
-	*client = (struct client){ .fixture = fixture };
-	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_true(client->fd >= 0);
-	assert_int_equal(bind(client->fd, (struct sockaddr *)&from, sizeof from), 0);
-	assert_true(connect(client->fd, (struct sockaddr *)&to, sizeof to) == 0 ||
-		    errno == EINPROGRESS);
-	client_watch(client, request, len);
-}
-
-static void client_open_unix(
-	struct client *client, struct fixture *fixture, const char *path, const char *request)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-
-	(void)snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-	*client = (struct client){ .fixture = fixture };
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_true(client->fd >= 0);
-	assert_int_equal(connect(client->fd, (struct sockaddr *)&to, sizeof to), 0);
-	client_watch(client, request, strlen(request));
-}
-
-static void client_close(struct client *client)
-{
-	loop_fd_free(client->watch);
-	(void)close(client->fd);
-	sbuf_fini(&client->answer);
-}
-
-/* Runs until the server has closed, at most so long. */
-static void client_finish(struct client *client, usec_t at_most)
-{
-	usec_t end = clock_monotonic() + at_most;
-
-	while (!client->closed && clock_monotonic() < end)
-		run_for(client->fixture, end - clock_monotonic());
-}
-
-static unsigned status_of(const struct client *client)
-{
-	unsigned status = 0;
-
-	if (sscanf(sbuf_str(&client->answer), "HTTP/1.1 %3u ", &status) != 1)
-		return 0;
-	return status;
-}
-
-static const char *body_of(const struct client *client)
-{
-	const char *end = strstr(sbuf_str(&client->answer), "\r\n\r\n");
-
-	return end ? end + 4 : "";
-}
-
 /* Sends a request, awaits the end and returns the status, 0 = closed without an answer. */
 static unsigned exchange_bytes(struct fixture *fixture, const char *request, size_t len)
 {
-	struct client client;
+	struct raw_client client;
 	unsigned status;
 
-	client_open_from(&client, fixture, 1, request, len);
-	client_finish(&client, 3 * USEC_PER_SEC);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, len);
+	raw_finish(&client, 3 * USEC_PER_SEC);
 	if (!client.closed)
 		print_error("still open after 3 s: \"%.60s\"\n", request);
 	assert_true(client.closed);
-	status = status_of(&client);
-	client_close(&client);
+	status = raw_status(&client);
+	raw_close(&client);
 	return status;
 }
 
@@ -297,33 +167,33 @@ static void test_a_plain_request_is_answered_with_every_guard_header(void **stat
 		"\r\nContent-Security-Policy: default-src 'none'\r\n",
 		"\r\nCache-Control: no-store\r\n", "\r\nConnection: close\r\n" };
 	static const char request[] = "GET /a/b?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
-	client_open_from(&client, fixture, 1, request, strlen(request));
-	client_finish(&client, 3 * USEC_PER_SEC);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_finish(&client, 3 * USEC_PER_SEC);
 	assert_true(client.closed);
 	for (size_t i = 0; i < array_size(wanted); i++)
 		if (!strstr(sbuf_str(&client.answer), wanted[i]))
 			fail_msg("\"%s\" is not in \"%s\"", wanted[i], sbuf_str(&client.answer));
-	assert_string_equal(body_of(&client), "xx");
+	assert_string_equal(raw_body(&client), "xx");
 	assert_string_equal(fixture->path, "/a/b");
-	client_close(&client);
+	raw_close(&client);
 }
 
 static void test_head_has_the_length_but_no_body(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
 	fixture->body_size = 12345;
-	client_open_from(&client, fixture, 1, request, strlen(request));
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 200);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
 	assert_non_null(strstr(sbuf_str(&client.answer), "\r\nContent-Length: 12345\r\n"));
-	assert_string_equal(body_of(&client), "");
+	assert_string_equal(raw_body(&client), "");
 	assert_int_equal(fixture->method, HTTP_HEAD);
-	client_close(&client);
+	raw_close(&client);
 }
 
 /* What could be read in two ways, and what is no HTTP at all. */
@@ -442,16 +312,16 @@ static void test_a_refusal_is_a_problem_document(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
-	client_open_from(&client, fixture, 1, request, strlen(request));
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 405);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 405);
 	assert_non_null(
 		strstr(sbuf_str(&client.answer), "\r\nContent-Type: application/problem+json\r\n"));
 	assert_non_null(strstr(sbuf_str(&client.answer), "\r\nAllow: GET, HEAD, POST\r\n"));
-	assert_non_null(strstr(body_of(&client), "\"status\":405"));
-	client_close(&client);
+	assert_non_null(strstr(raw_body(&client), "\"status\":405"));
+	raw_close(&client);
 }
 
 /* Fills a buffer with a head of that size that is never complete. */
@@ -523,35 +393,35 @@ static void test_a_request_may_arrive_byte_by_byte(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
-	client_open_from(&client, fixture, 1, request, 0);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, 0);
 	for (size_t i = 1; i <= strlen(request); i++) {
 		client.len = i;
-		assert_int_equal(loop_fd_set(client.watch, LOOP_READ | LOOP_WRITE), 0);
-		run_for(fixture, USEC_PER_MSEC);
+		raw_resume(&client);
+		raw_run(fixture->loop, USEC_PER_MSEC);
 	}
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 200);
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
 	assert_string_equal(fixture->path, "/slow");
-	client_close(&client);
+	raw_close(&client);
 }
 
 static void test_a_client_that_only_stops_sending_gets_its_answer(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.0\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
 	fixture->body_size = 8 * 1024 * 1024;
-	client_open_from(&client, fixture, 1, request, strlen(request));
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
 	while (client.sent < client.len)
-		run_for(fixture, USEC_PER_MSEC);
+		raw_run(fixture->loop, USEC_PER_MSEC);
 	assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
-	client_finish(&client, 5 * USEC_PER_SEC);
+	raw_finish(&client, 5 * USEC_PER_SEC);
 	assert_true(client.closed);
-	assert_int_equal(strlen(body_of(&client)), fixture->body_size);
-	client_close(&client);
+	assert_int_equal(strlen(raw_body(&client)), fixture->body_size);
+	raw_close(&client);
 }
 
 static void test_pipelined_requests_are_not_answered_nor_kept(void **state)
@@ -559,68 +429,68 @@ static void test_pipelined_requests_are_not_answered_nor_kept(void **state)
 	struct fixture *fixture = *state;
 	static const char one[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	char *request = endless("", one, 1000 * strlen(one));
-	struct client client;
+	struct raw_client client;
 
-	client_open_from(&client, fixture, 1, request, 1000 * strlen(one));
-	client_finish(&client, 3 * USEC_PER_SEC);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, 1000 * strlen(one));
+	raw_finish(&client, 3 * USEC_PER_SEC);
 	assert_true(client.closed);
 	assert_int_equal(fixture->n_asked, 1);
-	client_close(&client);
+	raw_close(&client);
 	free(request);
 }
 
 static void test_slow_clients_of_every_kind_are_cut_after_ten_seconds(void **state)
 {
 	struct fixture *fixture = *state;
-	struct client silent, half, reader;
+	struct raw_client silent, half, reader;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	usec_t began = clock_monotonic();
 
 	fixture->body_size = 16 * 1024 * 1024;
-	client_open_from(&silent, fixture, 1, "", 0);
-	client_open_from(&half, fixture, 1, request, 10);
-	client_open_from(&reader, fixture, 1, request, strlen(request));
+	raw_open(&silent, fixture->loop, fixture->port, 1, "", 0);
+	raw_open(&half, fixture->loop, fixture->port, 1, request, 10);
+	raw_open(&reader, fixture->loop, fixture->port, 1, request, strlen(request));
 	reader.never_reads = true;
 	while (httpd_stats(fixture->server)->clients < 3 || fixture->n_asked < 1)
-		run_for(fixture, USEC_PER_MSEC);
+		raw_run(fixture->loop, USEC_PER_MSEC);
 	while (httpd_stats(fixture->server)->clients > 0 &&
 		clock_monotonic() < began + 13 * USEC_PER_SEC)
-		run_for(fixture, 20 * USEC_PER_MSEC);
+		raw_run(fixture->loop, 20 * USEC_PER_MSEC);
 	assert_int_equal(httpd_stats(fixture->server)->clients, 0);
 	assert_in_range(clock_monotonic() - began, 9 * USEC_PER_SEC, 12 * USEC_PER_SEC);
-	assert_int_equal(status_of(&silent), 0);
-	assert_int_equal(status_of(&half), 408);
-	client_close(&silent);
-	client_close(&half);
-	client_close(&reader);
+	assert_int_equal(raw_status(&silent), 0);
+	assert_int_equal(raw_status(&half), 408);
+	raw_close(&silent);
+	raw_close(&half);
+	raw_close(&reader);
 }
 
 static void test_one_source_has_its_share_and_no_more(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client idle[4], late, other;
+	struct raw_client idle[4], late, other;
 
 	assert_int_equal(httpd_set_limits(fixture->server,
 				 &(struct httpd_limits){ .clients = 100, .clients_per_source = 4 }),
 		0);
 	for (size_t i = 0; i < array_size(idle); i++)
-		client_open_from(&idle[i], fixture, 1, "", 0);
+		raw_open(&idle[i], fixture->loop, fixture->port, 1, "", 0);
 	while (httpd_stats(fixture->server)->clients < array_size(idle))
-		run_for(fixture, USEC_PER_MSEC);
-	client_open_from(&late, fixture, 1, request, strlen(request));
-	client_finish(&late, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&late), 503);
-	client_open_from(&other, fixture, 2, request, strlen(request));
-	client_finish(&other, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&other), 200);
-	client_close(&late);
-	client_close(&other);
+		raw_run(fixture->loop, USEC_PER_MSEC);
+	raw_open(&late, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_finish(&late, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&late), 503);
+	raw_open(&other, fixture->loop, fixture->port, 2, request, strlen(request));
+	raw_finish(&other, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&other), 200);
+	raw_close(&late);
+	raw_close(&other);
 	for (size_t i = 0; i < array_size(idle); i++)
-		client_close(&idle[i]);
+		raw_close(&idle[i]);
 	/* Their places are free again. */
 	while (httpd_stats(fixture->server)->clients > 0)
-		run_for(fixture, USEC_PER_MSEC);
+		raw_run(fixture->loop, USEC_PER_MSEC);
 	assert_int_equal(exchange(fixture, request), 200);
 }
 
@@ -628,55 +498,55 @@ static void test_accepting_pauses_at_the_limit_and_goes_on_below_it(void **state
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client idle[10], late;
+	struct raw_client idle[10], late;
 
 	assert_int_equal(httpd_set_limits(fixture->server,
 				 &(struct httpd_limits){ .clients = 8, .clients_per_source = 8 }),
 		0);
 	for (size_t i = 0; i < array_size(idle); i++)
-		client_open_from(&idle[i], fixture, (unsigned)i + 1, "", 0);
-	run_for(fixture, 50 * USEC_PER_MSEC);
+		raw_open(&idle[i], fixture->loop, fixture->port, (unsigned)i + 1, "", 0);
+	raw_run(fixture->loop, 50 * USEC_PER_MSEC);
 	assert_int_equal(httpd_stats(fixture->server)->clients, 8);
-	client_open_from(&late, fixture, 99, request, strlen(request));
+	raw_open(&late, fixture->loop, fixture->port, 99, request, strlen(request));
 	for (size_t i = 0; i < array_size(idle); i++)
-		client_close(&idle[i]);
-	client_finish(&late, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&late), 200);
-	client_close(&late);
+		raw_close(&idle[i]);
+	raw_finish(&late, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&late), 200);
+	raw_close(&late);
 }
 
 static void test_sliced_answers_are_whole_and_end_their_job_once(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client client;
+	struct raw_client client;
 
 	fixture->n_slices = 1000;
-	client_open_from(&client, fixture, 1, request, strlen(request));
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 200);
-	assert_int_equal(strlen(body_of(&client)), 1000 * strlen("slice "));
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
+	assert_int_equal(strlen(raw_body(&client)), 1000 * strlen("slice "));
 	assert_int_equal(fixture->n_ended, 1);
-	client_close(&client);
+	raw_close(&client);
 }
 
 static void test_too_many_renders_are_shed_with_503(void **state)
 {
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	struct client clients[HTTPD_MAX_JOBS + 4];
+	struct raw_client clients[HTTPD_MAX_JOBS + 4];
 	unsigned n_shed = 0;
 
 	fixture->n_slices = UINT32_MAX; /* never done */
 	for (size_t i = 0; i < array_size(clients); i++)
-		client_open_from(
-			&clients[i], fixture, (unsigned)i % 4 + 1, request, strlen(request));
+		raw_open(&clients[i], fixture->loop, fixture->port, (unsigned)i % 4 + 1, request,
+			strlen(request));
 	while (fixture->n_asked < array_size(clients))
-		run_for(fixture, 5 * USEC_PER_MSEC);
-	run_for(fixture, 50 * USEC_PER_MSEC);
+		raw_run(fixture->loop, 5 * USEC_PER_MSEC);
+	raw_run(fixture->loop, 50 * USEC_PER_MSEC);
 	for (size_t i = 0; i < array_size(clients); i++) {
-		n_shed += status_of(&clients[i]) == 503 ? 1 : 0;
-		client_close(&clients[i]);
+		n_shed += raw_status(&clients[i]) == 503 ? 1 : 0;
+		raw_close(&clients[i]);
 	}
 	assert_int_equal(n_shed, 4);
 	/* Closing the server ends the others; close_fixture and the leak check see to it. */
@@ -687,24 +557,24 @@ static void test_out_of_descriptors_pauses_instead_of_spinning(void **state)
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	struct rlimit before, low;
-	struct client first, second;
+	struct raw_client first, second;
 	uint64_t turns;
 
-	client_open_from(&first, fixture, 1, request, strlen(request));
-	client_open_from(&second, fixture, 1, request, strlen(request));
+	raw_open(&first, fixture->loop, fixture->port, 1, request, strlen(request));
+	raw_open(&second, fixture->loop, fixture->port, 1, request, strlen(request));
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	low = before;
 	low.rlim_cur = 3; /* below what is open: the next one fails */
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	turns = loop_stats(fixture->loop)->turns_total;
-	run_for(fixture, 300 * USEC_PER_MSEC);
+	raw_run(fixture->loop, 300 * USEC_PER_MSEC);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	assert_int_equal(fixture->n_exhausted, 1);
 	assert_in_range(loop_stats(fixture->loop)->turns_total - turns, 1, 50);
-	client_finish(&second, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&second), 200);
-	client_close(&first);
-	client_close(&second);
+	raw_finish(&second, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&second), 200);
+	raw_close(&first);
+	raw_close(&second);
 }
 
 /* ---- listeners ---- */
@@ -732,7 +602,7 @@ static void test_a_unix_socket_is_local_guarded_by_its_mode_and_removed(void **s
 	char path[64];
 	const char *addresses[] = { path };
 	const char *failed;
-	struct client client;
+	struct raw_client client;
 	struct stat st;
 
 	make_path(path, sizeof path);
@@ -741,11 +611,12 @@ static void test_a_unix_socket_is_local_guarded_by_its_mode_and_removed(void **s
 	assert_true(S_ISSOCK(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0660);
 	/* No page in a browser reaches it, so any Host will do. */
-	client_open_unix(&client, fixture, path + 5, "GET / HTTP/1.1\r\nHost: any.where\r\n\r\n");
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 200);
+	raw_open_unix(
+		&client, fixture->loop, path + 5, "GET / HTTP/1.1\r\nHost: any.where\r\n\r\n");
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
 	assert_true(fixture->is_local);
-	client_close(&client);
+	raw_close(&client);
 	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
 	remove_path(path);
 }
@@ -800,17 +671,17 @@ static void test_a_closed_listener_still_answers_those_it_has(void **state)
 	struct fixture *fixture = *state;
 	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	const char *failed;
-	struct client client;
+	struct raw_client client;
 
-	client_open_from(&client, fixture, 1, request, 10);
+	raw_open(&client, fixture->loop, fixture->port, 1, request, 10);
 	while (httpd_stats(fixture->server)->clients == 0)
-		run_for(fixture, USEC_PER_MSEC);
+		raw_run(fixture->loop, USEC_PER_MSEC);
 	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
 	client.len = strlen(request);
-	assert_int_equal(loop_fd_set(client.watch, LOOP_READ | LOOP_WRITE), 0);
-	client_finish(&client, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(&client), 200);
-	client_close(&client);
+	raw_resume(&client);
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
+	raw_close(&client);
 }
 
 static void test_an_open_socket_can_be_adopted(void **state)
