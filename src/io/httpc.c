@@ -771,7 +771,9 @@ static bool append_header(struct http_transfer *transfer, const char *name, cons
 	bool ok;
 
 	/* "Name;" is libcurl's way to send a header without a value. */
-	sbuf_printf(&line, value[0] != '\0' ? "%s: %s" : "%s;", name, value);
+	sbuf_puts(&line, name);
+	sbuf_puts(&line, value[0] != '\0' ? ": " : ";");
+	sbuf_puts(&line, value);
 	ok = !line.failed && append(&transfer->headers, line.data);
 	if (line.data)
 		explicit_bzero(line.data, line.len);
@@ -821,17 +823,32 @@ static bool build_headers(struct http_transfer *transfer)
 	return append_host_header(transfer);
 }
 
+/* A name or address as URLs want it. Built piece by piece, as all that each check builds: printf
+ * costs several times as much. */
+static void put_host(struct sbuf *text, const char *host)
+{
+	bool is_ipv6 = strchr(host, ':') != NULL;
+
+	if (is_ipv6)
+		sbuf_putc(text, '[');
+	sbuf_puts(text, host);
+	if (is_ipv6)
+		sbuf_putc(text, ']');
+}
+
 static void build_url(struct http_transfer *transfer)
 {
 	const struct url *url = transfer->request.url;
 	const char *host =
 		transfer->request.server_name ? transfer->request.server_name : url->host;
-	bool is_ipv6 = strchr(host, ':') != NULL;
+	struct sbuf *text = &transfer->url;
 
-	sbuf_clear(&transfer->url);
-	sbuf_printf(&transfer->url, "%s://%s%s%s:%u%s", url->is_tls ? "https" : "http",
-		is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", url->port,
-		is_dialogue(transfer) ? "/" : url->target);
+	sbuf_clear(text);
+	sbuf_puts(text, url->is_tls ? "https://" : "http://");
+	put_host(text, host);
+	sbuf_putc(text, ':');
+	sbuf_put_u64(text, url->port);
+	sbuf_puts(text, is_dialogue(transfer) ? "/" : url->target);
 }
 
 /* "alias:port:10.0.0.7,[fd00::7]" */
@@ -840,13 +857,13 @@ static bool append_addresses(struct http_transfer *transfer)
 	_cleanup_(sbuf_fini) struct sbuf entry = SBUF_INIT;
 	char text[ADDRESS_TEXT_SIZE];
 
-	sbuf_printf(&entry, "%s:%u:", transfer->alias_name, dialled(transfer)->port);
+	sbuf_puts(&entry, transfer->alias_name);
+	sbuf_putc(&entry, ':');
+	sbuf_put_u64(&entry, dialled(transfer)->port);
 	for (size_t i = 0; i < transfer->n_addresses; i++) {
-		bool is_ipv6 = !address_is_ipv4(&transfer->addresses[i]);
-
+		sbuf_putc(&entry, i == 0 ? ':' : ',');
 		address_format(&transfer->addresses[i], text);
-		sbuf_printf(&entry, "%s%s%s%s", i > 0 ? "," : "", is_ipv6 ? "[" : "", text,
-			is_ipv6 ? "]" : "");
+		put_host(&entry, text);
 	}
 	return !entry.failed && append(&transfer->resolve, entry.data);
 }

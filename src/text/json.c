@@ -117,10 +117,11 @@ static size_t token_length(const char *text, size_t len)
 	return word_length(text, len);
 }
 
-/* 0, -EINVAL or -E2BIG: every token is one of RFC 8259's, and the nesting is within bounds. */
+/* The depth of the nesting, -EINVAL or -E2BIG: every token is one of RFC 8259's. */
 static int scan(const char *text, size_t len)
 {
 	int depth = 0;
+	int deepest = 0;
 
 	for (size_t i = 0, n; i < len; i += n) {
 		n = token_length(text + i, len - i);
@@ -132,8 +133,9 @@ static int scan(const char *text, size_t len)
 			depth--;
 		if (depth > JSON_MAX_DEPTH)
 			return -E2BIG;
+		deepest = max_of(deepest, depth);
 	}
-	return 0;
+	return deepest;
 }
 
 static bool is_blank(const char *text, size_t len)
@@ -151,7 +153,7 @@ int json_parse(const char *text, size_t len, struct json **ret_json)
 	struct json_object *object;
 	enum json_tokener_error error;
 	size_t end;
-	int r;
+	int depth;
 
 	if (len >= 3 && memcmp(text, bom, 3) == 0) {
 		text += 3;
@@ -159,10 +161,11 @@ int json_parse(const char *text, size_t len, struct json **ret_json)
 	}
 	if (len > INT_MAX - 1 || is_blank(text, len) || !utf8_is_valid(text, len))
 		return -EINVAL;
-	r = scan(text, len);
-	if (r < 0)
-		return r;
-	tokener = json_tokener_new_ex(JSON_MAX_DEPTH + 1);
+	depth = scan(text, len);
+	if (depth < 0)
+		return depth;
+	/* json-c sets up every level in advance; for a small answer that would be half the cost. */
+	tokener = json_tokener_new_ex(depth + 1);
 	if (!tokener)
 		return -ENOMEM;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
