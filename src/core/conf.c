@@ -160,68 +160,70 @@ static int build_levels(struct build *build, const struct node *root)
 
 /* ---- one check ---- */
 
-/* A timeout longer than total can never end a check. One that an outer level set is cut; one that
- * stands beside total, or further in, is a mistake. */
-static int settle_timeout(
-	struct conf_scope *scope, const struct check_spec *check, const char *name, usec_t *part)
+/* A value beyond its limit has no meaning. One that an outer level set is cut; one that stands
+ * beside the limit, or further in, is a mistake. */
+static int settle_limit(struct conf_scope *scope, const char *name, usec_t *value,
+	const char *limit_name, usec_t limit)
 {
-	size_t part_level = CONF_MAX_LEVELS;
-	size_t total_level = CONF_MAX_LEVELS;
-	const struct node *node = conf_levels_find(&scope->levels, name, &part_level);
-	char total[DURATION_TEXT_SIZE];
+	size_t level = CONF_MAX_LEVELS;
+	size_t limit_level = CONF_MAX_LEVELS;
+	const struct node *node = conf_levels_find(&scope->levels, name, &level);
+	char text[DURATION_TEXT_SIZE];
 
-	(void)conf_levels_find(&scope->levels, "timeout.total", &total_level);
-	if (*part <= check->timeout.total)
+	if (*value <= limit)
 		return 0;
-	if (!node || part_level > total_level) {
-		*part = check->timeout.total;
+	(void)conf_levels_find(&scope->levels, limit_name, &limit_level);
+	if (!node || level > limit_level) {
+		*value = limit;
 		return 0;
 	}
-	duration_format(check->timeout.total, total);
-	return conf_error(scope, node, "%s is longer than timeout.total, which is %s",
-		conf_got(scope, node), total);
+	duration_format(limit, text);
+	return conf_error(scope, node, "%s is longer than %s, which is %s", conf_got(scope, node),
+		limit_name, text);
 }
 
-static int settle_fast_interval(struct conf_scope *scope, struct check_spec *check)
+static int settle_timeouts(struct conf_scope *scope, struct timeouts *timeout)
 {
-	size_t fast_level = CONF_MAX_LEVELS;
-	size_t interval_level = CONF_MAX_LEVELS;
-	const struct node *node = conf_levels_find(&scope->levels, "fast_interval", &fast_level);
-	char interval[DURATION_TEXT_SIZE];
+	const struct {
+		const char *name;
+		usec_t *value;
+	} parts[] = {
+		{ "timeout.connect", &timeout->connect },
+		{ "timeout.first_byte", &timeout->first_byte },
+		{ "timeout.idle", &timeout->idle },
+	};
 
-	(void)conf_levels_find(&scope->levels, "interval", &interval_level);
-	if (check->fast_interval == 0)
-		check->fast_interval =
-			max_of(check->interval / 3 / USEC_PER_MSEC * USEC_PER_MSEC, USEC_PER_SEC);
-	if (check->fast_interval <= check->interval)
-		return 0;
-	if (!node || fast_level > interval_level) {
-		check->fast_interval = check->interval;
-		return 0;
-	}
-	duration_format(check->interval, interval);
-	return conf_error(scope, node, "%s is longer than interval, which is %s",
-		conf_got(scope, node), interval);
+	int rc = 0;
+
+	for (size_t i = 0; i < array_size(parts); i++)
+		rc = conf_worse(rc, settle_limit(scope, parts[i].name, parts[i].value,
+					    "timeout.total", timeout->total));
+	return rc;
+}
+
+/* A third of interval in whole milliseconds, at least a second. */
+static usec_t default_fast_interval(usec_t interval)
+{
+	return max_of(interval / 3 / USEC_PER_MSEC * USEC_PER_MSEC, USEC_PER_SEC);
 }
 
 /* What the values of a check say together. */
 static int settle_pace(struct conf_scope *scope, struct check_spec *check)
 {
 	const struct latency_limit *limit = &check->window_latency;
-	int rc = 0;
+	int rc;
 
 	if (check->interval == 0)
 		check->interval = conf_tier_interval(check->tier);
 	if (check->down_interval == 0)
 		check->down_interval = check->interval;
+	if (check->fast_interval == 0)
+		check->fast_interval = default_fast_interval(check->interval);
 	check->jitter = min_of(check->jitter, check->interval / 2);
 	check->retry.max_backoff = max_of(check->retry.max_backoff, check->retry.backoff);
-	if (settle_fast_interval(scope, check) < 0 ||
-		settle_timeout(scope, check, "timeout.connect", &check->timeout.connect) < 0 ||
-		settle_timeout(scope, check, "timeout.first_byte", &check->timeout.first_byte) <
-			0 ||
-		settle_timeout(scope, check, "timeout.idle", &check->timeout.idle) < 0)
-		rc = -EINVAL;
+	rc = settle_limit(
+		scope, "fast_interval", &check->fast_interval, "interval", check->interval);
+	rc = conf_worse(rc, settle_timeouts(scope, &check->timeout));
 	if (limit->degraded > 0 && limit->down > 0 && limit->degraded >= limit->down)
 		rc = conf_error(scope, conf_node(scope, "window_latency.degraded"),
 			"must be less than window_latency.down");
@@ -249,19 +251,25 @@ static const struct check_kind *find_kind(
 	return type ? conf_kind_find(scope->kinds, type) : NULL;
 }
 
-static void set_display_url(
-	struct endpoint_spec *endpoint, const struct check_spec *check, struct conf_scope *scope)
+static bool has_url_key(const struct conf_key *table)
+{
+	while (table->name && (table->type != CONF_URL || strcmp(table->name, "url") != 0))
+		table++;
+	return table->name != NULL;
+}
+
+/* The first check's url stands for the endpoint. */
+static int set_display_url(
+	struct conf_scope *scope, struct endpoint_spec *endpoint, const struct check_spec *check)
 {
 	const struct node *node = conf_levels_find(&scope->levels, "url", NULL);
 	_cleanup_(sbuf_fini) struct sbuf url = SBUF_INIT;
 
-	for (const struct conf_key *key = check->kind->keys; key->name && node; key++) {
-		if (key->type != CONF_URL || strcmp(key->name, "url") != 0)
-			continue;
-		conf_redact_url(node->shown, &url);
-		if (!endpoint->url)
-			endpoint->url = arena_strdup(conf_arena(scope), sbuf_str(&url));
-	}
+	if (endpoint->url || !node || !has_url_key(check->kind->keys))
+		return 0;
+	conf_redact_url(node->shown, &url);
+	endpoint->url = arena_strdup(conf_arena(scope), sbuf_str(&url));
+	return endpoint->url && !url.failed ? 0 : -ENOMEM;
 }
 
 /* Fills one check; section is its own mapping, NULL when it has none. */
@@ -284,8 +292,7 @@ static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	rc = conf_worse(rc, conf_fill(scope, check->kind->keys, &scope->levels, params));
 	if (rc < 0)
 		return rc;
-	rc = settle_pace(scope, check);
-	set_display_url(endpoint, check, scope);
+	rc = conf_worse(settle_pace(scope, check), set_display_url(scope, endpoint, check));
 	if (check->kind->compile)
 		rc = conf_worse(rc, check->kind->compile(scope, endpoint, check, params));
 	check->identity_hash = scope->hashes.identity;
@@ -325,6 +332,28 @@ static int check_endpoint_names(
 	return conf_check_names(scope, tables, n, node);
 }
 
+/* Adds the check of one section, or the only one of an endpoint without checks. */
+static int add_check(struct conf_scope *scope, struct endpoint_spec *endpoint, struct node *section)
+{
+	struct check_spec *check = &endpoint->checks[endpoint->n_checks];
+	int rc = 0;
+
+	if (section) {
+		rc = check_name(scope, section, section->key, conf_key_error);
+		if (!is_block(scope, section, NODE_MAPPING) && !node_is_null(section))
+			rc = -EINVAL;
+	}
+	check->name = section ? arena_strdup(conf_arena(scope), section->key) : "live";
+	check->kind = find_kind(scope, endpoint->type, section);
+	if (!check->name)
+		return -ENOMEM;
+	if (!check->kind)
+		return -EINVAL;
+	endpoint->n_checks++;
+	conf_levels_push(&scope->levels, section);
+	return conf_worse(build_check(scope, endpoint, section, check), rc);
+}
+
 static int build_checks(struct conf_scope *scope, struct node *node, struct endpoint_spec *endpoint)
 {
 	struct node *checks = node_get(node, "checks");
@@ -340,28 +369,12 @@ static int build_checks(struct conf_scope *scope, struct node *node, struct endp
 	endpoint->checks = arena_calloc(conf_arena(scope), n, sizeof endpoint->checks[0]);
 	if (!endpoint->checks)
 		return -ENOMEM;
-	do {
-		struct check_spec *check = &endpoint->checks[endpoint->n_checks];
-		int check_rc = -EINVAL;
-
-		if (section && check_name(scope, section, section->key, conf_key_error) < 0)
-			rc = -EINVAL;
-		if (section && !node_is_null(section) && section->type != NODE_MAPPING)
-			(void)is_block(scope, section, NODE_MAPPING);
-		check->name = section ? arena_strdup(conf_arena(scope), section->key) : "live";
-		check->kind = find_kind(scope, endpoint->type, section);
-		if (!check->name)
-			return -ENOMEM;
-		if (check->kind) {
-			endpoint->n_checks++;
-			scope->hashes = hashes;
-			scope->levels = levels;
-			conf_levels_push(&scope->levels, section);
-			check_rc = build_check(scope, endpoint, section, check);
-		}
-		rc = conf_worse(rc, check_rc);
+	for (size_t i = 0; i < n && rc != -ENOMEM; i++) {
+		scope->hashes = hashes;
+		scope->levels = levels;
+		rc = conf_worse(rc, add_check(scope, endpoint, section));
 		section = section ? section->next : NULL;
-	} while (section && rc != -ENOMEM);
+	}
 	scope->levels = levels;
 	return rc;
 }
