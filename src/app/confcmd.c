@@ -6,7 +6,10 @@
 #include "modelhealth/app/services.h"
 #include "modelhealth/base/sbuf.h"
 #include "modelhealth/io/adminpost.h"
+#include "modelhealth/io/conffile.h"
+#include "modelhealth/text/json.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,45 +45,52 @@ int run_dump_config(const struct options *options)
 	return EXIT_OK;
 }
 
-static const char *admin_socket(const struct config *config)
+/* The daemon's own words: the detail of its problem document, else the answer as it is. */
+static void print_refusal(const struct sbuf *answer)
 {
-	static const char prefix[] = "unix:";
+	_cleanup_(json_freep) struct json *problem = NULL;
+	const char *detail = NULL;
+	size_t len;
 
-	for (size_t i = 0; i < config->n_listen; i++)
-		if (strncmp(config->listen[i], prefix, sizeof prefix - 1) == 0)
-			return config->listen[i] + sizeof prefix - 1;
-	return NULL;
+	if (json_parse(sbuf_str(answer), answer->len, &problem) == 0)
+		detail = json_string(json_at(problem, "/detail"), &len);
+	fprintf(stderr, "modelhealthd: reload refused, the old configuration stays live:\n%s\n",
+		detail ? detail : sbuf_str(answer));
 }
 
-/* Checks the file here first: it names the socket, and its errors are best told on the spot. */
-int run_reload(const struct options *options)
+static int post_reload(const struct options *options, const char *socket_path)
 {
 	_cleanup_(sbuf_fini) struct sbuf answer = { .limit = 1024 * 1024 };
-	struct config *config;
-	const char *path;
 	unsigned status = 0;
 	char error[256] = "";
-	int code = EXIT_OK;
 
-	if (!load_or_complain(options->config_path, &config))
+	if (!admin_post(socket_path, "/-/reload", &answer, &status, error, sizeof error)) {
+		fprintf(stderr, "modelhealthd: no daemon answers at %s: %s\n", socket_path, error);
+		return EXIT_UNREACHABLE;
+	}
+	if (status != 200) {
+		print_refusal(&answer);
 		return EXIT_CONFIG;
-	path = admin_socket(config);
-	if (!path) {
+	}
+	printf("%s is live\n", options->config_path);
+	return EXIT_OK;
+}
+
+/* The daemon judges the file, not we: it has the credentials, and counts what it refuses. */
+int run_reload(const struct options *options)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
+	_cleanup_(freep) char *socket_path = NULL;
+	int r = conffile_admin_socket(options->config_path, &errors, &socket_path);
+
+	if (r == 0)
+		return post_reload(options, socket_path);
+	if (r == -ENOENT)
 		fprintf(stderr,
 			"modelhealthd: --reload needs a unix socket in status.listen of %s, such as "
 			"unix:/run/modelhealthd/status.sock\n",
 			options->config_path);
-		code = EXIT_CONFIG;
-	} else if (!admin_post(path, "/-/reload", &answer, &status, error, sizeof error)) {
-		fprintf(stderr, "modelhealthd: no daemon answers at %s: %s\n", path, error);
-		code = EXIT_UNREACHABLE;
-	} else if (status != 200) {
-		fprintf(stderr, "modelhealthd: reload refused (%u): %s\n", status,
-			sbuf_str(&answer));
-		code = EXIT_CONFIG;
-	} else {
-		printf("%s is live\n", options->config_path);
-	}
-	config_unref(config);
-	return code;
+	else
+		complain(options->config_path, &errors, r);
+	return EXIT_CONFIG;
 }

@@ -141,7 +141,7 @@ static int apply(struct daemon *daemon, struct config *config, struct sbuf *erro
 	char error[256];
 	int r;
 
-	services_fit_limits(config);
+	services_fit_limits(&daemon->services, config);
 	config->generation = daemon->generation + 1;
 	r = status_listen(daemon->status, config, error, sizeof error);
 	if (r < 0) {

@@ -157,9 +157,10 @@ int run_once(const struct options *options)
 		return EXIT_CONFIG;
 	}
 	services_start_log(&once.services, options);
-	services_fit_limits(config);
-	if (services_open(&once.services) == 0)
+	if (services_open(&once.services) == 0) {
+		services_fit_limits(&once.services, config);
 		code = check_all(&once, config, options);
+	}
 	once.engine = engine_free(once.engine);
 	config_unref(config);
 	services_close(&once.services);

@@ -18,22 +18,27 @@
 /* Descriptors that are neither a check's nor a status client's: listeners, epoll, DNS, files that
  * a reload opens. */
 enum {
-	RESERVED_FDS = 32
+	RESERVED_FDS = 24
 };
+
+void complain(const char *path, const struct conf_errors *errors, int error)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+
+	conf_errors_print(errors, &text);
+	(void)fputs(sbuf_str(&text), stderr);
+	if (errors->n == 0)
+		fprintf(stderr, "modelhealthd: %s: %s\n", path, strerror(-error));
+}
 
 bool load_or_complain(const char *path, struct config **ret_config)
 {
 	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
-	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
 	int r = conffile_load(path, check_kinds, &errors, ret_config);
 
-	if (r == 0)
-		return true;
-	conf_errors_print(&errors, &text);
-	(void)fputs(sbuf_str(&text), stderr);
-	if (errors.n == 0)
-		fprintf(stderr, "modelhealthd: %s: %s\n", path, strerror(-r));
-	return false;
+	if (r < 0)
+		complain(path, &errors, r);
+	return r == 0;
 }
 
 static void raise_fd_limit(void)
@@ -88,8 +93,9 @@ uint64_t services_log_dropped(const struct services *services)
 	       (services->journal ? journal_dropped_total(services->journal) : 0);
 }
 
-void services_fit_limits(struct config *config)
+void services_fit_limits(const struct services *services, struct config *config)
 {
+	rlim_t reserved = RESERVED_FDS + httpc_held_fds(services->io.httpc);
 	struct limits *limits = &config->limits;
 	struct rlimit files;
 	rlim_t clients, checks;
@@ -97,8 +103,7 @@ void services_fit_limits(struct config *config)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
 		return;
 	clients = min_of((rlim_t)limits->status_clients, files.rlim_cur / 4);
-	checks = files.rlim_cur > RESERVED_FDS + clients ? files.rlim_cur - RESERVED_FDS - clients
-							 : 1;
+	checks = files.rlim_cur > reserved + clients ? files.rlim_cur - reserved - clients : 1;
 	limits->status_clients = (unsigned)clients;
 	if (checks >= limits->concurrency)
 		return;

@@ -492,3 +492,43 @@ int conffile_load(
 	arena_fini(&loader.arena);
 	return rc;
 }
+
+static const char *find_socket(const struct node *listen)
+{
+	static const char prefix[] = "unix:";
+	const struct node *item = listen;
+
+	if (listen && listen->type == NODE_SEQUENCE)
+		item = listen->first_child;
+	for (; item; item = item->next) {
+		if (item->type == NODE_SCALAR && strncmp(item->text, prefix, strlen(prefix)) == 0)
+			return item->text + strlen(prefix);
+		if (item == listen)
+			break;
+	}
+	return NULL;
+}
+
+int conffile_admin_socket(const char *path, struct conf_errors *errors, char **ret_socket)
+{
+	struct loader loader = { .scope = { .errors = errors } };
+	struct file file = { .path = path };
+	struct node *root = NULL;
+	int rc = read_tree(&loader, &file, NULL, &root);
+	struct node *listen = node_get(node_get(root, "status"), "listen");
+	const char *found;
+
+	if (rc == 0 && !root)
+		rc = -EINVAL;
+	if (rc == 0 && listen)
+		rc = expand_tree(&loader, listen);
+	if (rc == 0) {
+		found = find_socket(listen);
+		*ret_socket = found ? strdup(found) : NULL;
+		rc = *ret_socket ? 0 : found ? -ENOMEM : -ENOENT;
+	}
+	conf_errors_sort(errors);
+	arena_wipe(&loader.arena);
+	arena_fini(&loader.arena);
+	return rc;
+}

@@ -181,8 +181,20 @@ def test_reload_command_waits_and_tells_the_outcome(server, start):
     listen = f"status: {{ listen: [ 'unix:{daemon.socket_path}' ] }}\n"
     daemon.write_text(listen + "endpoints:\n  - nonsense: 1\n")
     done = run_daemon("--reload", "--config", daemon.config_path)
-    assert done.returncode != 0
-    assert "nonsense" in done.stdout + done.stderr
+    assert done.returncode == 2
+    assert f"{daemon.config_path}:3:5: endpoints[0].nonsense" in done.stderr
+    assert set(daemon.endpoints()) == {"two"}
+    assert daemon.metric("modelhealth_config_last_reload_success") == 0
+
+
+def test_reload_command_needs_none_of_the_credentials(server, start):
+    """An operator's shell has no $CREDENTIALS_DIRECTORY; the daemon judges its file itself."""
+    daemon = start({"endpoints": [http_endpoint("one", server.url("healthy"))]},
+                   env={"MH_KEY": "a-key"})
+    daemon.write_config({"endpoints": [http_endpoint("two", server.url("healthy"), headers={
+        "x-api-key": "${env:MH_KEY}"})]})
+    done = run_daemon("--reload", "--config", daemon.config_path)
+    assert done.returncode == 0, done.stderr
     assert set(daemon.endpoints()) == {"two"}
 
 

@@ -9,6 +9,9 @@
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/journal.h"
 
+/* Prints all errors of a load that returned error. */
+void complain(const char *path, const struct conf_errors *errors, int error);
+
 /* Loads a configuration, or prints every error to stderr and returns false. */
 bool load_or_complain(const char *path, struct config **ret_config);
 
@@ -28,4 +31,4 @@ void services_close(struct services *services);
 uint64_t services_log_dropped(const struct services *services);
 
 /* Lowers limits of config to what the limit on open files allows, and says so. */
-void services_fit_limits(struct config *config);
+void services_fit_limits(const struct services *services, struct config *config);

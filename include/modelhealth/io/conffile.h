@@ -20,3 +20,11 @@ enum {
  */
 int conffile_load(
 	const char *path, conf_kinds kinds, struct conf_errors *errors, struct config **ret_config);
+
+/*
+ * The path of the first unix socket in status.listen, from the main file alone and without judging
+ * the rest: --reload has to reach the daemon also when the configuration is bad, or holds secrets
+ * that only the daemon may read. 0 and an owned path, -ENOENT (no socket is configured), -EINVAL
+ * with errors (no YAML), or -ENOMEM. `errors` begins empty.
+ */
+int conffile_admin_socket(const char *path, struct conf_errors *errors, char **ret_socket);
