@@ -19,7 +19,8 @@
 #include <string.h>
 
 enum {
-	MAX_VALUE_BYTES = 256 * 1024 /* of one scalar after substitution */
+	MAX_VALUE_BYTES = 256 * 1024, /* of one scalar after substitution */
+	USUAL_SECRET_BYTES = 4096,
 };
 
 struct file {
@@ -213,6 +214,8 @@ static int expand_node(struct loader *loader, struct node *node)
 	};
 	int rc = 0;
 
+	/* Room from the start, so that growing leaves no copy of a secret behind. */
+	(void)sbuf_reserve(&expansion.text, strlen(node->text) + USUAL_SECRET_BYTES);
 	node->is_bad = !expand_text(loader, node, &expansion);
 	if (!node->is_bad && (expansion.text.failed || expansion.shown.failed))
 		node->is_bad = conf_error(&loader->scope, node, "the value is longer than %d bytes",

@@ -5,9 +5,11 @@
  */
 #include "modelhealth/core/confkeys.h"
 
+#include "folder.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/confscope.h"
 #include "modelhealth/core/confvalue.h"
+#include "modelhealth/io/conffile.h"
 #include "modelhealth/text/json.h"
 
 #include <setjmp.h>
@@ -194,6 +196,26 @@ static void test_manual_has_an_item_a_row(void **state)
 	sbuf_fini(&text);
 }
 
+static void test_shipped_example_loads(void **state)
+{
+	struct conf_errors errors = { 0 };
+	struct config *config = NULL;
+	struct sbuf text = SBUF_INIT;
+	struct folder folder;
+
+	(void)state;
+	folder_init(&folder);
+	conf_write_example(check_kinds, &text);
+	if (conffile_load(folder_write(&folder, "x.yaml", sbuf_str(&text), 0644), check_kinds,
+		    &errors, &config) < 0)
+		fail_msg("%s", errors.items[0].text);
+	assert_int_equal(config->n_listen, 2);
+	config_unref(config);
+	conf_errors_fini(&errors);
+	sbuf_fini(&text);
+	folder_fini(&folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_kinds_share_no_name_with_the_keys_of_all),
 		cmocka_unit_test(test_schema_is_json_and_names_every_kind_s_keys),
 		cmocka_unit_test(test_manual_has_an_item_a_row),
+		cmocka_unit_test(test_shipped_example_loads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
