@@ -2,7 +2,6 @@
 /* Rules of reading JSON: exactly RFC 8259, bounded, and pointers into it. */
 #include "modelhealth/text/json.h"
 
-#include "modelhealth/base/clock.h"
 #include "modelhealth/base/sbuf.h"
 
 #include <errno.h>
@@ -10,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -336,6 +336,12 @@ static void test_depth_is_bounded(void **state)
 	}
 }
 
+/* So that a busy machine does not fail the test. */
+static usec_t cpu_time(void)
+{
+	return (usec_t)clock() * USEC_PER_SEC / CLOCKS_PER_SEC;
+}
+
 static usec_t time_of(const char *piece, const char *open, const char *close, size_t bytes)
 {
 	struct sbuf text = SBUF_INIT;
@@ -351,13 +357,13 @@ static usec_t time_of(const char *piece, const char *open, const char *close, si
 	assert_false(text.failed);
 	/* The best of some: what else the machine does must not count. */
 	for (unsigned i = 0; i < 7; i++) {
-		usec_t start = clock_monotonic();
+		usec_t start = cpu_time();
 		struct json *json = NULL;
 
 		if (json_parse(text.data, text.len, &json) != 0)
 			fail_msg("%s%s%s", open, piece, close);
 		json_free(json);
-		best = min_of(best, clock_monotonic() - start);
+		best = min_of(best, cpu_time() - start);
 	}
 	sbuf_fini(&text);
 	return best;
