@@ -774,7 +774,11 @@ static void judge_latency(
 
 	if (!is_down && (limits->degraded == 0 || seen->latency <= limits->degraded))
 		return;
-	duration_format(seen->latency, text);
+	/* nobody reads the microseconds of a second */
+	duration_format(seen->latency < 10 * USEC_PER_MSEC
+				? seen->latency
+				: seen->latency / USEC_PER_MSEC * USEC_PER_MSEC,
+		text);
 	duration_format(is_down ? limits->down : limits->degraded, limit_text);
 	(void)snprintf(detail, sizeof detail, "took %s, limit %s", text, limit_text);
 	fail(judgement, REASON_SLOW, is_down ? VERDICT_DOWN : VERDICT_DEGRADED, detail);

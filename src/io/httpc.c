@@ -376,6 +376,17 @@ static enum reason reason_of_deadline(const struct http_transfer *transfer, bool
 	return transfer->step == STEP_REQUEST ? REASON_TIMEOUT_HEADERS : REASON_TIMEOUT_IDLE;
 }
 
+static void give_up(struct http_transfer *transfer, enum reason reason)
+{
+	char text[ADDRESS_TEXT_SIZE + 32];
+
+	result_set(&transfer->outcome.result, reason, "%s: gave up after %llu ms",
+		dialled_text(transfer, text, sizeof text),
+		(unsigned long long)((now_of(transfer) - transfer->request.begun_at) /
+				     USEC_PER_MSEC));
+	finish(transfer);
+}
+
 static void on_deadline(struct timer *timer)
 {
 	struct http_transfer *transfer = container_of(timer, struct http_transfer, deadline);
@@ -387,7 +398,7 @@ static void on_deadline(struct timer *timer)
 		transfer->answer_at = transfer->active_at;
 	}
 	if (is_total || step_deadline(transfer) <= now)
-		finish_with(transfer, reason_of_deadline(transfer, is_total), 0);
+		give_up(transfer, reason_of_deadline(transfer, is_total));
 	else
 		arm_deadline(transfer);
 }

@@ -19,8 +19,9 @@ static enum log_level level_of(enum state state)
 	return state == STATE_DOWN || state == STATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE;
 }
 
-/* "endpoint chat-a: down (connect_refused: 10.0.0.5:8000), was up for 3h2m". What we cannot tell
- * is worded as our problem, never as the target's. */
+/* "endpoint chat-a: down by canary (timeout_headers: 10.0.0.5:8000), was up for 3h2m"; the check is
+ * named where there are several. What we cannot tell is worded as our problem, never as the
+ * target's. */
 static void write_message(const struct transition *transition, struct sbuf *out)
 {
 	const struct endpoint_view *endpoint = transition->endpoint;
@@ -31,6 +32,8 @@ static void write_message(const struct transition *transition, struct sbuf *out)
 		sbuf_puts(out, "we cannot tell its state");
 	else
 		sbuf_puts(out, state_token(transition->to));
+	if (transition->check && endpoint->spec->n_checks > 1 && transition->to != STATE_UP)
+		sbuf_printf(out, " by %s", transition->check->spec->name);
 	sbuf_printf(out, " (%s", reason_token(endpoint->reason));
 	if (transition->why && transition->why->detail[0] != '\0' &&
 		transition->why->reason == endpoint->reason)

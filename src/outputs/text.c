@@ -149,6 +149,8 @@ static void put_line(
 		sbuf_puts(out, "(flapping) ");
 	if (!endpoint->spec->tls_verify)
 		sbuf_puts(out, "(TLS unverified) ");
+	if (endpoint->state != STATE_UP && endpoint->decided_by && endpoint->n_checks > 1)
+		sbuf_printf(out, "%s: ", endpoint->decided_by->spec->name);
 	plain_text(out, why_text(endpoint), DETAIL_MAX);
 	sbuf_putc(out, '\n');
 }
