@@ -19,7 +19,7 @@ static const char *const states[] = {
 };
 static_assert(array_size(states) == STATE_N, "one token per state");
 
-/* Icinga's defaults: flapping starts above 30 % weighted changes and ends below 25 %. */
+/* Icinga's defaults: flapping starts above 30 % weighted changes and ends at 25 %. */
 enum {
 	FLAP_HIGH_PERCENT = 30,
 	FLAP_LOW_PERCENT = 25
@@ -97,11 +97,14 @@ static bool is_good(enum verdict verdict)
 	return verdict == VERDICT_UP || verdict == VERDICT_DEGRADED;
 }
 
-/* The state that the two levels and the last known verdict stand for. */
+/* The state that the two levels and the last bad verdict stand for. */
 static enum state known_state(const struct health *health, const struct health_conf *conf)
 {
 	if (health->level < conf->rise)
-		return health->last_known == VERDICT_NOT_READY ? STATE_NOT_READY : STATE_DOWN;
+		return health->last_bad == VERDICT_NOT_READY ? STATE_NOT_READY : STATE_DOWN;
+	/* A failure after a time in which we could not tell is no news of being alive. */
+	if (health->state == STATE_UNKNOWN && health->bad > 0)
+		return STATE_UNKNOWN;
 	return health->degraded_level < conf->degraded_rise ? STATE_DEGRADED : STATE_UP;
 }
 
@@ -111,30 +114,31 @@ static void count_up(uint16_t *counter)
 		(*counter)++;
 }
 
-/* Icinga's weights: the oldest of 20 samples counts 0.8, the newest 1.18. */
-static unsigned flap_percent(uint32_t history)
+/* Icinga's weights: the oldest of 20 samples counts 0.8, the newest 1.18. In hundredths of a
+ * sample, so that nothing is rounded before it is compared. */
+static unsigned flap_weight(uint32_t history)
 {
 	unsigned sum = 0;
 
 	for (unsigned age = 0; age < FLAP_SAMPLES; age++)
 		if (history & (1u << age))
 			sum += 80 + 2 * (FLAP_SAMPLES - 1 - age);
-	return sum / FLAP_SAMPLES;
+	return sum;
 }
 
 static unsigned step_flapping(struct health *health, enum verdict verdict)
 {
 	bool differs = health->decided && verdict != health->last_known;
 	uint32_t mask = (1u << FLAP_SAMPLES) - 1;
-	unsigned percent;
+	unsigned weight;
 
 	health->flap_history = ((health->flap_history << 1) | (differs ? 1u : 0u)) & mask;
-	percent = flap_percent(health->flap_history);
-	if (!health->flapping && percent > FLAP_HIGH_PERCENT) {
+	weight = flap_weight(health->flap_history);
+	if (!health->flapping && weight > FLAP_HIGH_PERCENT * FLAP_SAMPLES) {
 		health->flapping = true;
 		return HEALTH_FLAPPING_STARTED;
 	}
-	if (health->flapping && percent < FLAP_LOW_PERCENT) {
+	if (health->flapping && weight <= FLAP_LOW_PERCENT * FLAP_SAMPLES) {
 		health->flapping = false;
 		return HEALTH_FLAPPING_STOPPED;
 	}
@@ -171,6 +175,7 @@ static unsigned step_known(
 	} else {
 		count_up(&health->bad);
 		health->good = 0;
+		health->last_bad = verdict;
 	}
 	health->last_known = verdict;
 	health->decided = true;

@@ -50,6 +50,7 @@ struct health {
 	uint16_t unknown;      /* unknown results in a row, saturating */
 	uint32_t flap_history; /* bit 0 = newest sample: this verdict differs from the one before */
 	enum verdict last_known; /* verdict of the last known result */
+	enum verdict last_bad;   /* verdict of the last known result that was bad */
 	bool flapping;
 	bool decided; /* has had a known result */
 };
@@ -70,7 +71,8 @@ enum health_event {
 /*
  * Takes one result at wall time now. Unknown results move no counter of the target: the state
  * becomes unknown only when the endpoint was never known, or when `fall` unknowns came in a row;
- * the hysteresis below is kept and speaks again with the next known result.
+ * the hysteresis below is kept and speaks again with the next good result, or when failures have
+ * made it say down.
  * Returns a set of enum health_event.
  */
 unsigned health_step(struct health *health, const struct health_conf *conf,

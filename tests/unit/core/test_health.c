@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "modelhealth/core/health.h"
 
+#include "modelhealth/base/rand.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -70,7 +72,12 @@ static void test_states_follow_the_letters(void **state)
 		{ "+uuu+", STATE_UP },     /* what was known before still counts */
 		{ "+--uuu-", STATE_DOWN }, /* and so do the failures before */
 		{ "+--u-", STATE_DOWN }, { "-uuu", STATE_UNKNOWN }, { "-uuu-", STATE_DOWN },
-		{ "s---", STATE_DOWN },
+		{ "+uuu-", STATE_UNKNOWN },
+		{ "+uuu--", STATE_UNKNOWN }, /* a failure is no good news */
+		{ "+uuu---", STATE_DOWN }, { "+uuu-+", STATE_UP }, { "u-", STATE_DOWN },
+		{ "l+", STATE_NOT_READY },
+		{ "+lll+", STATE_NOT_READY }, /* coming back is not going down */
+		{ "l++", STATE_UP }, { "-l+-", STATE_DOWN }, { "s---", STATE_DOWN },
 		{ "s---s+", STATE_DEGRADED }, /* alive again, and not yet proven fast */
 	};
 
@@ -164,7 +171,7 @@ static void test_assumed_states_wait_for_full_streaks(void **state)
 	assert_int_equal(health.state, STATE_UP);
 }
 
-static void test_flapping_starts_above_30_percent_and_ends_below_25(void **state)
+static void test_flapping_starts_above_30_percent_and_ends_at_25(void **state)
 {
 	struct health health;
 	unsigned events = 0;
@@ -180,6 +187,41 @@ static void test_flapping_starts_above_30_percent_and_ends_below_25(void **state
 		events = feed(&health, &conf, "+");
 	assert_false(health.flapping);
 	assert_true(feed(&health, &conf, "++++") == HEALTH_STEADY);
+}
+
+/* Icinga 2, Checkable::UpdateFlappingStatus(), in hundredths instead of floating point. */
+static bool icinga_flaps(bool samples[FLAP_SAMPLES], size_t *index, bool differs, bool flaps)
+{
+	unsigned changes = 0;
+
+	samples[*index] = differs;
+	*index = (*index + 1) % FLAP_SAMPLES;
+	for (unsigned i = 0; i < FLAP_SAMPLES; i++)
+		if (samples[(*index + i) % FLAP_SAMPLES])
+			changes += 80 + 2 * i;
+	return changes > (flaps ? 25 : 30) * FLAP_SAMPLES;
+}
+
+static void test_flapping_is_what_icinga_calls_flapping(void **state)
+{
+	bool samples[FLAP_SAMPLES] = { false };
+	bool flaps = false, was_good = true;
+	size_t index = 1; /* the first result differs from nothing */
+	struct health health;
+	struct rand rand;
+
+	(void)state;
+	rand_seed(&rand, 4);
+	health_init(&health, &conf);
+	(void)feed(&health, &conf, "+");
+	for (unsigned i = 0; i < 100000; i++) {
+		bool is_good = rand_below(&rand, 5) == 0 ? !was_good : was_good;
+
+		(void)feed(&health, &conf, is_good ? "+" : "-");
+		flaps = icinga_flaps(samples, &index, is_good != was_good, flaps);
+		assert_int_equal(health.flapping, flaps);
+		was_good = is_good;
+	}
 }
 
 static void test_pending_means_a_streak_against_the_state(void **state)
@@ -229,7 +271,8 @@ int main(void)
 		cmocka_unit_test(test_reason_of_a_lasting_state_is_the_latest_one),
 		cmocka_unit_test(test_severity_of_a_result_outranks_its_reason),
 		cmocka_unit_test(test_assumed_states_wait_for_full_streaks),
-		cmocka_unit_test(test_flapping_starts_above_30_percent_and_ends_below_25),
+		cmocka_unit_test(test_flapping_starts_above_30_percent_and_ends_at_25),
+		cmocka_unit_test(test_flapping_is_what_icinga_calls_flapping),
 		cmocka_unit_test(test_pending_means_a_streak_against_the_state),
 		cmocka_unit_test(test_rescale_keeps_the_state_and_the_streak),
 	};
