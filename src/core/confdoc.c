@@ -215,8 +215,6 @@ static void manual_item(struct sbuf *out, const char *prefix, const struct conf_
 		manual_sample(out, "Default", key->fallback);
 	else if (key->example)
 		manual_sample(out, "Example", key->example);
-	if (key->effect == EFFECT_PROCESS)
-		sbuf_puts(out, "A change takes effect when modelhealthd is restarted.\n");
 }
 
 static void manual_table(struct sbuf *out, const char *prefix, const struct conf_key *table)

@@ -33,7 +33,7 @@ static const char *const init_choices[] = { "first_result", "up", "down", NULL }
 
 static const struct conf_key status_keys[] = {
 	{ .name = "listen", .type = CONF_CUSTOM, .custom = &conf_listen,
-	  .offset = offsetof(struct config, listen), .effect = EFFECT_PROCESS,
+	  .offset = offsetof(struct config, listen), .effect = EFFECT_UPDATE,
 	  .fallback = "[ 127.0.0.1:9877 ]",
 	  .example = "[ 127.0.0.1:9877, unix:/run/modelhealthd/status.sock ]",
 	  .is_shown = true,

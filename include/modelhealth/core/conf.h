@@ -42,7 +42,6 @@ enum conf_type {
 enum conf_effect {
 	EFFECT_UPDATE,  /* takes effect at the next start; state and schedule stay */
 	EFFECT_RESTART, /* the check starts afresh: it asks something else now */
-	EFFECT_PROCESS, /* needs a restart of modelhealthd */
 };
 
 struct conf_strings {
