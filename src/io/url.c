@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,28 +68,23 @@ static bool get_parts(CURLU *handle, struct parts *parts)
 	       get_part(handle, CURLUPART_ZONEID, 0, &parts->zone);
 }
 
-/* Strips the brackets of IPv6 and lowers the case, in place. False for a name that we would not
- * send to a name server. */
+/* Strips the brackets of IPv6 and lowers the case, in place. Only what a name server could know:
+ * above all no '%', which libcurl would decode once more when it reads the URL that we write. */
 static bool normalise_host(char *host)
 {
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+	static const char ipv6[] = "abcdef0123456789.:";
 	size_t len = strlen(host);
+	bool is_ipv6 = len > 1 && host[0] == '[' && host[len - 1] == ']';
 
-	if (len > 1 && host[0] == '[' && host[len - 1] == ']') {
+	if (is_ipv6) {
 		memmove(host, host + 1, len - 2);
 		len -= 2;
 		host[len] = '\0';
 	}
-	if (len == 0 || len > URL_MAX_HOST)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)host[i];
-
-		if (c <= ' ' || c >= 0x7f)
-			return false;
-		if (c >= 'A' && c <= 'Z')
-			host[i] = (char)(c - 'A' + 'a');
-	}
-	return true;
+	for (size_t i = 0; i < len; i++)
+		host[i] = (char)tolower((unsigned char)host[i]);
+	return len > 0 && len <= URL_MAX_HOST && strspn(host, is_ipv6 ? ipv6 : letters) == len;
 }
 
 static int find_scheme(const struct parts *parts, unsigned schemes, enum url_scheme *ret_scheme)
