@@ -12,9 +12,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct fixture {
@@ -629,6 +631,28 @@ static void test_httpc_denies_addresses_in_every_spelling(void **state)
 	close_fixture(&f);
 }
 
+/* ---- our own faults ---- */
+
+static void test_httpc_no_descriptor_left_is_local_fds(void **state)
+{
+	struct rlimit before, none;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, answer, OK_ANSWER);
+	assert_reason(&f, "ok");
+	must(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 3; /* everything that is open stays so */
+	must(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	(void)bench_run(&f.bench, &f.request);
+	must(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	assert_string_equal(reason_token(f.bench.result.reason), "local_fds");
+	assert_int_equal(f.bench.result.os_errno, EMFILE);
+	assert_reason(&f, "ok");
+	close_fixture(&f);
+}
+
 /* ---- TCP dialogues ---- */
 
 static void pong(struct peer *peer, int fd, unsigned number)
@@ -710,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_httpc_cancel_at_each_step_is_silent),
 		cmocka_unit_test(test_httpc_cancel_between_end_and_done_is_silent),
 		cmocka_unit_test(test_httpc_denies_addresses_in_every_spelling),
+		cmocka_unit_test(test_httpc_no_descriptor_left_is_local_fds),
 		cmocka_unit_test(test_httpc_tcp_connect_sends_nothing),
 		cmocka_unit_test(test_httpc_tcp_sends_and_reads),
 		cmocka_unit_test(test_httpc_tcp_silence_is_timeout_headers),
