@@ -168,25 +168,38 @@ static int missing_key(struct conf_scope *scope, const struct conf_key *key)
 		sbuf_str(&expected));
 }
 
-static int fill_value(struct conf_scope *scope, const struct conf_key *key,
-	const struct conf_levels *levels, void *field)
+static int take_value(
+	struct conf_scope *scope, const struct conf_key *key, const struct node *node, void *field)
 {
-	struct fallback fallback;
-	const struct node *node = conf_levels_find(levels, key->name, NULL);
-	int rc;
+	int rc = conf_value_parse(scope, key, node, field);
 
-	if (!node && key->fallback)
-		node = make_fallback(&fallback, key->fallback);
-	if (!node && key->is_required && !scope->is_dry)
-		return missing_key(scope, key);
-	if (!node)
-		return 0;
-	if (node->is_bad)
-		return -EINVAL;
-	rc = conf_value_parse(scope, key, node, field);
 	if (rc == 0)
 		mix(scope, key, node, field);
 	return rc;
+}
+
+/* Its own function, since the nodes take more of the stack than a level that has the key needs. */
+static int take_fallback(struct conf_scope *scope, const struct conf_key *key, void *field)
+{
+	struct fallback fallback;
+
+	return take_value(scope, key, make_fallback(&fallback, key->fallback), field);
+}
+
+static int fill_value(struct conf_scope *scope, const struct conf_key *key,
+	const struct conf_levels *levels, void *field)
+{
+	const struct node *node = NULL;
+
+	for (size_t i = 0; i < levels->n && !node; i++)
+		node = node_get(levels->node[i], key->name);
+	if (node)
+		return node->is_bad ? -EINVAL : take_value(scope, key, node, field);
+	if (key->fallback)
+		return take_fallback(scope, key, field);
+	if (key->is_required && !scope->is_dry)
+		return missing_key(scope, key);
+	return 0;
 }
 
 int conf_fill(struct conf_scope *scope, const struct conf_key *table,

@@ -40,7 +40,8 @@ struct node *node_get(const struct node *mapping, const char *key)
 	if (!mapping || mapping->type != NODE_MAPPING)
 		return NULL;
 	for (struct node *child = mapping->first_child; child; child = child->next) {
-		if (strcmp(child->key, key) == 0)
+		/* The first letter first: strcmp alone was an eighth of a load's instructions. */
+		if (child->key[0] == key[0] && strcmp(child->key, key) == 0)
 			return child;
 	}
 	return NULL;
