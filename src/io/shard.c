@@ -95,15 +95,16 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 {
 	struct shard *shard = arg;
 	struct timers *timers = loop_timers(shard->loop);
+	bool is_due = timeout_ms == 0;
 
 	(void)multi;
 	if (timeout_ms <= 0)
 		timer_cancel(timers, &shard->timer);
-	if (timeout_ms == 0)
+	else /* without memory for the timer libcurl is called early and asks again */
+		is_due = timer_set(timers, &shard->timer,
+				 timers->now + (usec_t)timeout_ms * USEC_PER_MSEC) < 0;
+	if (is_due)
 		task_defer(timers, &shard->kick);
-	if (timeout_ms > 0 && timer_set(timers, &shard->timer,
-				      timers->now + (usec_t)timeout_ms * USEC_PER_MSEC) < 0)
-		return -1;
 	return 0;
 }
 
