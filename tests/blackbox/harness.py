@@ -222,7 +222,7 @@ def binary():
 def clean_environment(**more):
     """An environment without the session's notify socket, journal stream or proxies."""
     drop = re.compile(r"(?i)^(notify_socket|watchdog_.*|journal_stream|invocation_id|listen_.*"
-                      r"|credentials_directory|.*_proxy)$")
+                      r"|credentials_directory|pytest_.*|.*_proxy)$")
     kept = {key: value for key, value in os.environ.items() if not drop.match(key)}
     kept.update({key: str(value) for key, value in more.items() if value is not None})
     return kept

@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-from harness import (Daemon, closed_port, http_endpoint, last_of, parse_notify, run_daemon,
-                     tcp_endpoint, wait_until)
+from harness import Daemon, closed_port, http_endpoint, parse_notify, run_daemon, wait_until
 from hostile import FullBacklog, answering
 
 # ---- options ----
@@ -186,7 +185,7 @@ def test_end_under_load_is_quick_and_calls_nobody_down(server, start, number):
     daemon = start({"limits": {"per_host": 512}, "endpoints": [
         http_endpoint(f"{name}-{copy}", server.url(name), timeout=slow, fall=1)
         for name in BUSY for copy in range(10)]})
-    wait_until(lambda: daemon.status_json()["self"]["checks_in_flight"] >= 40, 10, "checks in flight")
+    wait_until(lambda: daemon.status_json()["self"]["checks_in_flight"] >= 40, 10, "40 checks")
     client = socket.create_connection(daemon.tcp)
     client.sendall(b"GET /metrics HT")
     said = daemon.stderr()
@@ -245,39 +244,6 @@ def test_full_pipe_at_stderr_never_blocks(server):
         daemon.assert_canaries_well(["fine"])
     os.close(write_end)
     os.close(read_end)
-
-
-# ---- other kinds of targets ----
-
-
-def test_unix_socket_target(server, start):
-    """A model server behind a unix socket."""
-    directory = Daemon({"endpoints": []})
-    path = f"{directory.directory}/target.sock"
-    server.listen_unix("unix-target", path, answering(b'{"status":"ok"}'))
-    daemon = start({"endpoints": [http_endpoint("unix", "http://localhost/health", unix_socket=path,
-                                                expect={"json": {"/status": "ok"}})]})
-    assert last_of(daemon.wait_checked()["unix"])["reason"] == "ok"
-    directory.close()
-
-
-def test_tcp_send_and_expect(server, start):
-    def redis(peer):
-        if peer.sock.recv(100) == b"PING\r\n":
-            peer.send("+PONG\r\n")
-    server.listen_as("redis", redis)
-    port = server.port("redis")
-    daemon = start({"endpoints": [
-        tcp_endpoint("plain", f"tcp://127.0.0.1:{port}"),
-        tcp_endpoint("right", f"tcp://127.0.0.1:{port}", send="PING\r\n", expect="+PONG"),
-        tcp_endpoint("wrong", f"tcp://127.0.0.1:{port}", send="PING\r\n", expect="+NOPE"),
-        tcp_endpoint("mute", server.url("silent").replace("http:", "tcp:").rstrip("/"),
-                     send="PING\r\n", expect="+PONG")]})
-    listed = daemon.wait_checked()
-    reasons = {name: last_of(item)["reason"] for name, item in listed.items()}
-    assert reasons["plain"] == reasons["right"] == "ok"
-    assert reasons["wrong"] in ("assert_body", "conn_reset", "protocol_error")
-    assert reasons["mute"] in ("timeout_idle", "timeout_total", "timeout_headers")
 
 
 # ---- the guard of our own network ----

@@ -2,6 +2,7 @@
 """Checks longer than their interval, and the first round of many (L1, L2)."""
 
 import collections
+import signal
 import threading
 import time
 
@@ -153,3 +154,28 @@ def test_failing_endpoint_is_asked_faster_until_it_is_sure(server, start):
     answers["now"] = "500 Oops"
     wait_until(lambda: daemon.endpoint("wavering")["state"] == "down", 10, "down at a fast pace")
     assert 0.5 <= time.monotonic() - answers["first_failure"] <= 2
+
+
+def test_stopped_process_makes_no_burst_and_calls_nobody_down(server, start):
+    """SIGSTOP for two seconds, as a paused machine: missed slots are skipped, not made up for."""
+    clock = Clock()
+    server.listen_as("paused", clock.behave)
+    daemon = start({"limits": {"per_host": 512}, "endpoints": [
+        http_endpoint(f"paused-{number}", server.url("paused", f"/{number}"), interval="500ms")
+        for number in range(40)]})
+    daemon.wait_checked(checks=2)
+    daemon.signal(signal.SIGSTOP)
+    quiet_from = time.monotonic()
+    wait_until(lambda: time.monotonic() - quiet_from > 2, 10, "two seconds")
+    resumed_after = len(clock.starts)
+    daemon.signal(signal.SIGCONT)
+    done = {name: sum(reasons.values()) for name, reasons in daemon.results_by_reason().items()}
+    wait_until(lambda: all(sum(reasons.values()) >= done[name] + 4 for name, reasons
+                           in daemon.results_by_reason().items()), 10, "four more rounds")
+    after = clock.starts[resumed_after:]
+    first_half_second = [at for at in after if at - after[0] < 0.5]
+    assert len(first_half_second) <= 2 * 40 + 4, "missed checks were made up for"
+    for name, reasons in daemon.results_by_reason().items():
+        assert set(reasons) <= {"ok", "cancelled", "local_network", "internal", "stale"}, \
+            f"{name}: {reasons}"
+        assert daemon.endpoint(name)["state"] == "up"
