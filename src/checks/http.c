@@ -241,6 +241,13 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 
 /* ---- start and end ---- */
 
+/* A check that comes seldom could never use a session before it is too old. */
+static bool wants_full_handshake(const struct http_probe *state)
+{
+	return expect_needs_certificate(&params_of(state)->expect) ||
+	       state->probe->spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
+}
+
 static void fill_request(struct http_probe *state, struct http_request *request)
 {
 	const struct http_params *http = params_of(state);
@@ -253,7 +260,7 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 		.body_len = state->body ? strlen(state->body) : 0,
 		.version = (enum http_version)http->http_version,
 		.reuse = http->reuse && !state->is_kept_stale ? HTTP_REUSE : HTTP_FRESH,
-		.is_full_handshake_wanted = expect_needs_certificate(&http->expect),
+		.is_full_handshake_wanted = wants_full_handshake(state),
 		.max_header_bytes = http->max_header_bytes,
 		.max_body_bytes = http->max_body_bytes,
 		.is_body_cut = http->on_limit == ON_LIMIT_STATUS_ONLY,

@@ -151,6 +151,8 @@ static void tcp_start(struct probe *probe)
 	struct http_request request = {
 		.body = tcp->send,
 		.body_len = tcp->send ? strlen(tcp->send) : 0,
+		.is_full_handshake_wanted =
+			probe->spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC,
 		.max_header_bytes = HTTP_MAX_HEADER_BYTES,
 		.max_body_bytes = ANSWER_MAX,
 		.is_body_cut = true,

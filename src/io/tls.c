@@ -37,7 +37,8 @@ struct tls_peer {
 	SSL_SESSION *session;
 	usec_t full_handshake_at; /* monotonic, of the session */
 	bool is_verified;         /* this handshake is */
-	bool may_resume;          /* this handshake */
+	bool may_keep;            /* the session of this handshake */
+	bool may_resume;          /* in this handshake */
 	bool is_shaking;          /* prepared, not yet observed */
 	struct tls_facts facts;   /* of the last handshake */
 };
@@ -306,6 +307,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct tls_peer *peer = peer_of(ssl);
 
+	if (!peer->may_keep)
+		return 0;
 	SSL_SESSION_free(peer->session);
 	peer->session = session;
 	return 1;
@@ -339,6 +342,7 @@ int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *p
 	peer->facts = (struct tls_facts){ 0 };
 	peer->is_shaking = true;
 	peer->is_verified = setup->is_verified;
+	peer->may_keep = may_resume;
 	peer->may_resume = may_resume && now < peer->full_handshake_at + resume_max;
 	if (setup->trust)
 		SSL_CTX_set1_cert_store(ctx, setup->trust->store);

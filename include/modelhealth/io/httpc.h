@@ -50,7 +50,7 @@ struct http_request {
 	enum http_version version;
 	enum http_reuse reuse;         /* needs a lane */
 	const struct tls_setup *tls;   /* for https and tls URLs */
-	bool is_full_handshake_wanted; /* do not resume: the certificate itself is asked about */
+	bool is_full_handshake_wanted; /* neither resume a TLS session nor keep one */
 	const char *server_name;       /* TLS name to send and verify; NULL = the URL's host */
 	const char *unix_socket;       /* connect here instead; NULL = to the URL's host */
 	const struct url *proxy;       /* http or socks5h; NULL = none */

@@ -50,8 +50,8 @@ struct tls_peer *tls_peer_unref(struct tls_peer *peer);
 
 /*
  * Prepares an SSL_CTX that libcurl made for one connection (CURLOPT_SSL_CTX_FUNCTION). With
- * may_resume a kept session is offered, unless its full handshake is older than TLS_RESUME_MAX.
- * now is monotonic. 0 or -ENOMEM / -EINVAL.
+ * may_resume the session is kept for the next time (some 6 KB), and a kept one is offered unless
+ * its full handshake is older than TLS_RESUME_MAX_SECONDS. now is monotonic. 0, -ENOMEM or -EINVAL.
  */
 int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *peer,
 	bool may_resume, usec_t now);
