@@ -109,6 +109,7 @@ static void on_pulse(struct timer *timer)
 	self->loop_stall_max = stats->turn_max;
 	self->log_dropped_total = services_log_dropped(&daemon->services);
 	tell_pause(daemon);
+	notify_retry(&daemon->notify);
 	tell_status(daemon);
 	(void)timer_set(timers_of(daemon), timer,
 		timers_of(daemon)->now + pulse_interval); /* has its place */

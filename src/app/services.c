@@ -54,7 +54,8 @@ static void raise_fd_limit(void)
 
 void services_start_log(struct services *services, const struct options *options)
 {
-	services->console = (struct console){ .fd = STDERR_FILENO, .format = options->log_format };
+	services->console = (struct console){ .fd = console_own_fd(STDERR_FILENO),
+		.format = options->log_format };
 	if (!options->log_format_is_set && journal_is_stderr() &&
 		journal_open(JOURNAL_SOCKET, &services->journal) == 0)
 		log_set_sink(journal_sink, services->journal, options->log_level);
@@ -85,6 +86,8 @@ void services_close(struct services *services)
 	services->io.loop = loop_free(services->io.loop);
 	log_set_sink(NULL, NULL, LOG_LEVEL_ERR);
 	services->journal = journal_close(services->journal);
+	if (services->console.fd > STDERR_FILENO)
+		closep(&services->console.fd);
 }
 
 uint64_t services_log_dropped(const struct services *services)

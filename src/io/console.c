@@ -6,6 +6,7 @@
 #include "modelhealth/text/write.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -98,4 +99,16 @@ void console_sink(void *ctx, const struct log_record *record)
 		return;
 	console->dropped_total++;
 	console->untold++;
+}
+
+int console_own_fd(int fd)
+{
+	char path[32];
+	int own;
+
+	if (!isatty(fd))
+		return fd;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* fits */
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return own >= 0 ? own : fd;
 }

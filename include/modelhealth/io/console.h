@@ -21,3 +21,10 @@ struct console {
 
 /* A log_sink_fn; ctx is a struct console. */
 void console_sink(void *ctx, const struct log_record *record);
+
+/*
+ * What to log to in place of fd. A terminal that has stopped takes part of a line and then blocks,
+ * so it is opened once more, without blocking and without changing the descriptor that we share
+ * with the shell. Anything else, and a terminal that cannot be opened, is fd itself.
+ */
+int console_own_fd(int fd);

@@ -6,8 +6,13 @@
 
 #include "modelhealth/base/defs.h"
 
+enum {
+	NOTIFY_MESSAGE_SIZE = 512
+};
+
 struct notify {
-	int fd; /* -1: nobody wants to know */
+	int fd;                         /* -1: nobody wants to know */
+	char owed[NOTIFY_MESSAGE_SIZE]; /* the last change of state that was not taken; "" = none */
 };
 
 /* Takes $NOTIFY_SOCKET; without one, or when it cannot be used, every message goes nowhere. */
@@ -15,7 +20,10 @@ void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 
 /* Sends assignments as sd_notify does, e.g. "READY=1\nSTATUS=12 up". */
-void notify_send(const struct notify *notify, const char *format, ...) _printf_(2, 3);
+void notify_send(struct notify *notify, const char *format, ...) _printf_(2, 3);
+
+/* Sends what is owed, if anything; to be called now and then. */
+void notify_retry(struct notify *notify);
 
 /* How often WATCHDOG=1 is expected, 0 = not at all. */
 usec_t notify_watchdog_interval(void);

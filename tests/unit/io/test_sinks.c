@@ -8,6 +8,7 @@
 #include "modelhealth/io/notify.h"
 #include "modelhealth/text/json.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -183,6 +184,29 @@ static void test_full_pipe_drops_lines_and_tells_later(void **state)
 	close(pipes[1]);
 }
 
+static void test_terminal_that_nobody_reads_does_not_stop_us(void **state)
+{
+	struct console console = { .format = CONSOLE_TEXT };
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int ours;
+
+	(void)state;
+	assert_true(terminal >= 0);
+	assert_int_equal(grantpt(terminal), 0);
+	assert_int_equal(unlockpt(terminal), 0);
+	ours = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(ours >= 0);
+	console.fd = console_own_fd(ours);
+	assert_int_not_equal(console.fd, ours);
+	for (unsigned i = 0; i < 5000; i++)
+		console_sink(&console, &record);
+	assert_true(console.dropped_total > 0);
+	assert_false(fcntl(ours, F_GETFL) & O_NONBLOCK); /* the shell's own is as it was */
+	close(console.fd);
+	close(ours);
+	close(terminal);
+}
+
 static void test_notify_reaches_the_service_manager_and_never_waits(void **state)
 {
 	struct fake *fake = *state;
@@ -194,6 +218,28 @@ static void test_notify_reaches_the_service_manager_and_never_waits(void **state
 	assert_string_equal(receive(fake), "READY=1\nSTATUS=12 up");
 	for (unsigned i = 0; i < 2000; i++)
 		notify_send(&notify, "WATCHDOG=1");
+	notify_close(&notify);
+	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+}
+
+static void test_a_change_of_state_that_was_not_taken_is_sent_again(void **state)
+{
+	struct fake *fake = *state;
+	struct notify notify;
+
+	assert_int_equal(setenv("NOTIFY_SOCKET", fake->path, 1), 0);
+	notify_open(&notify);
+	for (unsigned i = 0; i < 2000; i++)
+		notify_send(&notify, "WATCHDOG=1");
+	notify_send(&notify, "RELOADING=1");
+	notify_send(&notify, "READY=1"); /* the reload is over before anybody heard of it */
+	notify_retry(&notify);
+	while (*receive(fake))
+		;
+	notify_retry(&notify);
+	assert_string_equal(receive(fake), "READY=1");
+	notify_retry(&notify);
+	assert_string_equal(receive(fake), "");
 	notify_close(&notify);
 	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }
@@ -219,7 +265,9 @@ int main(void)
 		cmocka_unit_test(test_console_text_is_one_clean_line),
 		cmocka_unit_test(test_console_json_is_json_with_all_fields),
 		cmocka_unit_test(test_full_pipe_drops_lines_and_tells_later),
+		cmocka_unit_test(test_terminal_that_nobody_reads_does_not_stop_us),
 		cmocka_unit_test(test_notify_reaches_the_service_manager_and_never_waits),
+		cmocka_unit_test(test_a_change_of_state_that_was_not_taken_is_sent_again),
 		cmocka_unit_test(test_no_service_manager_is_fine),
 	};
 
