@@ -147,10 +147,10 @@ static int take_apart(CURLU *handle, unsigned schemes, struct url **ret_url, con
 	*ret_error = "has no scheme";
 	if (!parts.scheme)
 		return -EINVAL;
-	*ret_error = "its scheme is not one that is allowed here";
+	*ret_error = "has another scheme than this check speaks";
 	if (find_scheme(&parts, schemes, &scheme) < 0)
 		return -EPROTONOSUPPORT;
-	*ret_error = "an IPv6 zone is not supported";
+	*ret_error = "has an IPv6 zone, which is not supported";
 	if (parts.zone)
 		return -EINVAL;
 	*ret_error = "has no usable host (write an international name as xn--…)";
@@ -185,7 +185,7 @@ static int set_url(CURLU *handle, const char *text, unsigned flags, const char *
 	code = curl_url_set(handle, CURLUPART_URL, text, flags | CURLU_NON_SUPPORT_SCHEME);
 	if (code == CURLUE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	*ret_error = curl_url_strerror(code);
+	*ret_error = code == CURLUE_BAD_PORT_NUMBER ? "has a port that is none" : "is malformed";
 	return code == CURLUE_OK ? 0 : -EINVAL;
 }
 

@@ -49,7 +49,9 @@ class Namespace:
 
     def wrapper(self):
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        return ["nsenter", "--target", str(self.process.pid), "--net", "--mount", *user, "--"]
+        # --root: entering a mount namespace otherwise leaves a chroot, where a build may well run
+        return ["nsenter", "--target", str(self.process.pid), "--net", "--mount", "--root", "--wd",
+                *user, "--"]
 
     def report(self):
         self.process.stdin.write("report\n")
