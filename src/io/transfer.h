@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One transfer from the inside, shared by the files of the transfer engine:
+ *   httpc.c    the pool, steps and deadlines, results, lanes
+ *   transfer.c what libcurl is told about a transfer and what it tells us on the way
+ */
+#pragma once
+
+#include "modelhealth/base/sbuf.h"
+#include "modelhealth/io/dns.h"
+#include "modelhealth/io/httpc.h"
+#include "modelhealth/io/loop.h"
+#include "modelhealth/io/shard.h"
+
+enum {
+	MAX_SHARDS =
+		64, /* performance.md: 10,000 kept connections cost 81 us a check so, not 333 */
+	FDS_OF_SHARD = 2, /* libcurl's pair of sockets to wake a multi handle */
+	ALIAS_SIZE = 24,
+};
+
+/* What an alias of a shard stands for in libcurl's name cache, so that it can be taken out. */
+struct alias {
+	uint16_t port; /* under which it was last entered; 0 = never */
+	bool is_used;
+};
+
+struct home {
+	struct shard *shard;
+	struct alias *aliases; /* of fresh transfers */
+	size_t n_aliases;
+	struct curl_slist *stale; /* entries to remove with the next transfer: "-alias:port" */
+};
+
+struct httpc {
+	struct loop *loop;
+	struct dns *dns;
+	struct shard_handlers shard_handlers;
+	struct home homes[MAX_SHARDS];
+	unsigned n_homes;
+	unsigned next_home;
+	uint64_t next_lane;
+	TAILQ_HEAD(transfer_list, http_transfer) pool;
+	struct httpc_stats stats;
+};
+
+struct http_lane {
+	struct httpc *httpc;
+	struct home *home;
+	struct tls_peer *peer; /* NULL until TLS is used */
+	struct alias alias;
+	char name[ALIAS_SIZE];
+};
+
+enum step {
+	STEP_NAME,
+	STEP_CONNECT,
+	STEP_REQUEST, /* connected */
+	STEP_ANSWER,  /* the first byte is here */
+	STEP_DONE,
+};
+
+struct http_transfer {
+	struct httpc *httpc;
+	struct home *home;
+	struct http_lane *lane; /* NULL = none */
+	CURL *easy;
+	struct http_request request;
+	struct http_handlers handlers;
+	struct http_outcome outcome;
+
+	enum step step;
+	bool is_inside;     /* the easy handle is in its shard */
+	bool is_stopped;    /* a callback of ours decided; outcome.result says what */
+	bool is_head_whole; /* the empty line after the headers has come */
+	usec_t begun_at, connected_at, answer_at;
+	usec_t active_at; /* bytes came last */
+	usec_t dns_time;
+	struct timer deadline;
+	struct task done;
+	struct dns_query query;
+
+	struct address addresses[DNS_MAX_ADDRESSES];
+	size_t n_addresses;
+	size_t alias; /* index in home->aliases */
+	bool has_alias;
+	char alias_name[ALIAS_SIZE];
+	int socket_errno; /* why a socket could not be opened here */
+	unsigned opened, denied;
+
+	struct tls_peer *peer; /* NULL without TLS */
+	size_t header_bytes;
+	size_t sent_bytes; /* of a TCP dialogue */
+	struct loop_fd *watch;
+	struct sbuf url;
+	struct curl_slist *headers, *resolve, *connect_to;
+	char error[CURL_ERROR_SIZE];
+	TAILQ_ENTRY(http_transfer) link; /* in the pool */
+};
+
+static inline usec_t now_of(const struct http_transfer *transfer)
+{
+	return loop_timers(transfer->httpc->loop)->now;
+}
+
+static inline bool is_dialogue(const struct http_transfer *transfer)
+{
+	return !transfer->request.method;
+}
+
+static inline const struct url *dialled(const struct http_transfer *transfer)
+{
+	return transfer->request.proxy ? transfer->request.proxy : transfer->request.url;
+}
+
+/* ---- httpc.c ---- */
+
+/* Goes on to the next step: from now on its deadline counts. */
+void transfer_enter_step(struct http_transfer *transfer, enum step step);
+
+/* Monotonic; USEC_NEVER when there is none. */
+usec_t transfer_step_deadline(const struct http_transfer *transfer);
+usec_t transfer_total_deadline(const struct http_transfer *transfer);
+
+/* ---- transfer.c ---- */
+
+/* Tells the easy handle everything about the transfer. False when memory is out. */
+bool transfer_set_up(struct http_transfer *transfer);
+
+/* Bytes of the answer have come. */
+void transfer_note_bytes(struct http_transfer *transfer);
+
+/* Counts a piece of the body and hands it out. False = take no more: outcome.result says why. */
+bool transfer_take_body(struct http_transfer *transfer, const char *data, size_t len);
+
+/* Adds "-alias:port", which takes an entry out of libcurl's name cache. False without memory. */
+bool transfer_append_removal(struct curl_slist **list, const char *alias, uint16_t port);
