@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Timers of others (transfers, the status port) share the heap with ours. */
+/* Timers of others share the heap with ours: those of an attempt under way, and all the rest (the
+ * status port, the resolver). */
 enum {
+	KIND_TIMERS = 2,
 	FOREIGN_TIMERS = 4096
 };
 
@@ -94,7 +96,7 @@ static struct endpoint *endpoint_new(const struct endpoint_spec *spec)
 		.checks = endpoint->check_views,
 		.n_checks = spec->n_checks,
 	};
-	endpoint->bucket.rate = spec->rate;
+	endpoint->limit.bucket.rate = spec->rate;
 	return endpoint;
 }
 
@@ -192,7 +194,8 @@ static struct key *find_key(struct key *keys, size_t n, uint64_t hash)
 static bool lives_on(const struct check *old, const struct check_spec *spec)
 {
 	return old && old->view.spec->identity_hash == spec->identity_hash &&
-	       old->view.spec->kind == spec->kind;
+	       old->view.spec->kind == spec->kind &&
+	       strcmp(old->view.spec->endpoint->host, spec->endpoint->host) == 0;
 }
 
 /* ---- planning: allocate all that is new ---- */
@@ -265,14 +268,17 @@ static int plan_keys(const struct engine *engine, struct plan *plan)
 		if (plan->n_keys > 0 && plan->keys[plan->n_keys - 1].hash == plan->keys[i].hash)
 			continue;
 		plan->keys[plan->n_keys].hash = plan->keys[i].hash;
-		plan->keys[plan->n_keys].bucket = old ? old->bucket : (struct bucket){ 0 };
-		plan->keys[plan->n_keys++].bucket.rate = plan->config->limits.per_key_rate;
+		if (old)
+			plan->keys[plan->n_keys].limit.bucket = old->limit.bucket;
+		bucket_change(&plan->keys[plan->n_keys++].limit.bucket,
+			plan->config->limits.per_key_rate, engine->timers->now);
 	}
 	return 0;
 }
 
 static int plan_make(struct engine *engine, struct plan *plan)
 {
+	size_t in_flight;
 	size_t n = max_of(plan->config->n_endpoints, (size_t)1);
 	int r = 0;
 
@@ -290,7 +296,9 @@ static int plan_make(struct engine *engine, struct plan *plan)
 	if (r < 0)
 		return r;
 	qsort(plan->by_name, plan->n_endpoints, sizeof(struct endpoint *), compare_endpoints);
-	return timers_reserve(engine->timers, 2 * plan->n_checks + plan->n_hosts + FOREIGN_TIMERS);
+	in_flight = min_of((size_t)plan->config->limits.concurrency, plan->n_checks);
+	return timers_reserve(engine->timers,
+		2 * plan->n_checks + plan->n_hosts + KIND_TIMERS * in_flight + FOREIGN_TIMERS);
 }
 
 static void plan_drop(struct engine *engine, struct plan *plan)
@@ -348,7 +356,8 @@ static void install_endpoint(
 		endpoint->view.since = old->view.since;
 		endpoint->view.suspended = old->view.suspended;
 		endpoint->asked_at = old->asked_at;
-		endpoint->bucket.full_at = old->bucket.full_at;
+		endpoint->limit.bucket = old->limit.bucket;
+		bucket_change(&endpoint->limit.bucket, spec->rate, engine->timers->now);
 	}
 	for (size_t j = 0; j < endpoint->n_checks; j++) {
 		struct check *kept = old_check(old, &spec->checks[j]);
@@ -362,6 +371,7 @@ static void install_endpoint(
 		} else {
 			engine->diff.added++;
 		}
+		endpoint->checks[j]->endpoint = endpoint;
 		endpoint->check_views[j] = &endpoint->checks[j]->view;
 	}
 }
@@ -408,12 +418,13 @@ static void retire_hosts(struct engine *engine, const struct plan *plan)
 		plan->hosts[i]->kept = false;
 }
 
-static void name_hosts(struct plan *plan)
+static void name_hosts(const struct engine *engine, struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_endpoints; i++)
 		plan->endpoints[i]->host->name = plan->endpoints[i]->view.spec->host;
 	for (size_t i = 0; i < plan->n_hosts; i++)
-		plan->hosts[i]->bucket.rate = plan->config->limits.per_host_rate;
+		bucket_change(&plan->hosts[i]->bucket, plan->config->limits.per_host_rate,
+			engine->timers->now);
 }
 
 /* The check that reports most often sets the pace at which something must happen: two of its
@@ -449,7 +460,6 @@ static void begin(struct engine *engine)
 		for (size_t j = 0; j < endpoint->n_checks; j++) {
 			struct check *check = endpoint->checks[j];
 
-			check->endpoint = endpoint;
 			engine->rounds_open += check->view.has_last ? 0 : 1;
 			if (!check->kept)
 				schedule_first(engine, check);
@@ -470,13 +480,12 @@ static void install(struct engine *engine, struct plan *plan)
 	struct config *old_config = engine->config;
 
 	engine->diff = (struct engine_diff){ 0 };
+	schedule_recall(engine);
 	for (size_t i = 0; i < plan->n_endpoints; i++)
 		install_endpoint(engine, plan, plan->endpoints[i]);
 	retire_old(engine, plan);
-	/* Kept checks still point to their old endpoint frames, which are gone; begin() sets them
-	 * right before anything looks. */
 	retire_hosts(engine, plan);
-	name_hosts(plan);
+	name_hosts(engine, plan);
 	free(engine->endpoints);
 	free(engine->by_name);
 	free(engine->endpoint_views);
@@ -499,7 +508,7 @@ static void install(struct engine *engine, struct plan *plan)
 	guard_classify(engine);
 	begin(engine);
 	config_unref(old_config);
-	schedule_pump(engine);
+	schedule_review(engine);
 }
 
 int engine_apply(struct engine *engine, struct config *config)

@@ -27,6 +27,9 @@ static const usec_t max_retry_after = 3600 * USEC_PER_SEC;
 
 static const usec_t ask_interval = USEC_PER_SEC;
 
+/* Lateness that no load of ours explains. */
+static const usec_t overdue_slack = 10 * USEC_PER_SEC;
+
 int engine_new(const struct engine_setup *setup, struct engine **ret_engine)
 {
 	struct engine *engine = calloc(1, sizeof *engine);
@@ -145,19 +148,32 @@ static void settle_lost(struct engine *engine, struct check *check)
 	engine_on_probe_done(&check->probe);
 }
 
+/* When the deadline passed while this process stood still, the kind hears of it only now. */
+static void on_net(struct engine *engine, struct check *check)
+{
+	const struct timers *timers = engine->timers;
+
+	if (check->attempt.at <= timers->paused_until)
+		must(timer_set(engine->timers, &check->attempt, timers->now + net_slack) == 0);
+	else
+		settle_lost(engine, check);
+}
+
 void engine_on_attempt_timer(struct timer *timer)
 {
 	struct check *check = container_of(timer, struct check, attempt);
 	struct engine *engine = check_engine(check);
 
 	must(check->magic == CHECK_MAGIC);
-	if (check->phase == CHECK_RUNNING) {
-		settle_lost(engine, check);
-		return;
+	if (check->phase == CHECK_QUEUED) {
+		schedule_on_turn(engine, check);
+	} else if (check->phase == CHECK_RUNNING) {
+		on_net(engine, check);
+	} else {
+		must(check->phase == CHECK_BACKOFF);
+		check->phase = CHECK_IDLE;
+		schedule_enqueue(engine, check);
 	}
-	must(check->phase == CHECK_BACKOFF);
-	check->phase = CHECK_IDLE;
-	schedule_enqueue(engine, check);
 }
 
 /* ---- settling ---- */
@@ -171,6 +187,12 @@ static usec_t backoff(struct engine *engine, const struct retry *retry, unsigned
 	return rand_below(&engine->rand, ceiling + 1);
 }
 
+/* How long the server asks us to stay away. Who answers well has nothing to ask for. */
+static usec_t patience(const struct result *result)
+{
+	return result->verdict == VERDICT_UP ? 0 : min_of(result->retry_after, max_retry_after);
+}
+
 /* Another try, if the reason deserves one and it still belongs to this slot. */
 static bool retry(struct engine *engine, struct check *check, const struct result *result)
 {
@@ -179,8 +201,8 @@ static bool retry(struct engine *engine, struct check *check, const struct resul
 
 	if (!reason_desc(result->reason)->transient || check->tries > conf->attempts)
 		return false;
-	at = engine->timers->now + backoff(engine, conf, check->tries);
-	if (at >= check->slot_at)
+	at = engine->timers->now + max_of(backoff(engine, conf, check->tries), patience(result));
+	if (timer_is_set(&check->slot) && at >= check->slot.at)
 		return false;
 	check->phase = CHECK_BACKOFF;
 	check->view.retries_total++;
@@ -188,13 +210,18 @@ static bool retry(struct engine *engine, struct check *check, const struct resul
 	return true;
 }
 
-/* A deadline that passed while this process stood still says nothing about the target. */
-static void excuse_pause(
+/* What was timed while this process stood still says nothing about the target: no deadline and no
+ * latency. A good answer is one all the same. */
+static bool excuse_pause(
 	const struct engine *engine, const struct check *check, struct result *result)
 {
-	if (check->probe.t0 < engine->timers->paused_until && result->verdict == VERDICT_DOWN)
+	if (check->probe.t0 >= engine->timers->paused_until)
+		return false;
+	result->timed = 0;
+	if (result->verdict != VERDICT_UP && result->verdict != VERDICT_UNKNOWN)
 		result_set(result, REASON_CANCELLED, "modelhealthd itself was paused (%s)",
 			reason_token(result->reason));
+	return true;
 }
 
 /* A good answer can still be one too many slow ones. The result itself counts in its window. */
@@ -263,8 +290,6 @@ static void complete(struct engine *engine, struct check *check, struct result *
 	result->at = now;
 	result->attempts = (uint16_t)check->tries;
 	result_set_timing(result, TIMING_QUEUE, check->waited);
-	if (!result_has_timing(result, TIMING_TOTAL))
-		result_set_timing(result, TIMING_TOTAL, engine->timers->now - check->probe.t0);
 	note_first_result(engine, check);
 	if (guard_note(engine, check, result)) {
 		/* Moves nothing; once we are sure, it is shown as our own fault. */
@@ -296,14 +321,13 @@ void engine_on_settle(struct task *task)
 	must(check->magic == CHECK_MAGIC);
 	must(check->phase == CHECK_DONE);
 	end_attempt(engine, check);
-	excuse_pause(engine, check, &result);
+	if (!excuse_pause(engine, check, &result) && !result_has_timing(&result, TIMING_TOTAL))
+		result_set_timing(&result, TIMING_TOTAL, engine->timers->now - check->probe.t0);
 	if (!retry(engine, check, &result)) {
 		complete(engine, check, &result);
 		end_run(check);
+		check->not_before = engine->timers->now + patience(&result);
 		schedule_next(engine, check);
-		if (result.retry_after > 0)
-			schedule_not_before(engine, check,
-				engine->timers->now + min_of(result.retry_after, max_retry_after));
 		if (engine->setup.on_result)
 			engine->setup.on_result(
 				engine->setup.ctx, &check->endpoint->view, &check->view);
@@ -380,11 +404,63 @@ int engine_check_now(struct engine *engine, const char *endpoint_name)
 	return 0;
 }
 
+/* ---- for the watchdog ---- */
+
+static usec_t time_of(const struct timer *timer)
+{
+	return timer_is_set(timer) ? timer->at : 0;
+}
+
+/* When a check has to move on its own; USEC_NEVER while it is another's turn to move. */
+static usec_t due_at(const struct engine *engine, const struct check *check)
+{
+	const struct host *host = check->endpoint->host;
+	const struct limits *limits = &engine->config->limits;
+
+	switch (check->phase) {
+	case CHECK_IDLE:
+		return time_of(&check->slot);
+	case CHECK_QUEUED:
+		if (check->waits_for)
+			return time_of(&check->attempt);
+		if (engine->self.in_flight >= limits->concurrency ||
+			host->running >= limits->per_host)
+			return USEC_NEVER; /* those who run have deadlines */
+		return max_of(time_of(&host->token), check->queued_at);
+	case CHECK_DONE:
+		return check->settle.is_queued ? USEC_NEVER : 0;
+	case CHECK_RUNNING:
+	case CHECK_BACKOFF:
+		break;
+	}
+	return time_of(&check->attempt);
+}
+
+/* Silence alone proves nothing: a server may ask for an hour of patience, a limit may allow one
+ * check a day. It is the end of progress when something should have moved and did not. */
+static bool is_anything_overdue(const struct engine *engine)
+{
+	const struct timers *timers = engine->timers;
+
+	for (size_t i = 0; i < engine->n_endpoints; i++) {
+		const struct endpoint *endpoint = engine->endpoints[i];
+
+		for (size_t j = 0; j < endpoint->n_checks; j++) {
+			usec_t due =
+				max_of(due_at(engine, endpoint->checks[j]), timers->paused_until);
+
+			if (timers->now > due && timers->now - due > overdue_slack)
+				return true;
+		}
+	}
+	return false;
+}
+
 bool engine_is_progressing(const struct engine *engine)
 {
-	return engine->n_endpoints == 0 ||
-	       engine->timers->now - max_of(engine->settled_at, engine->applied_at) <=
-		       engine->longest_wait;
+	usec_t last = max_of(engine->settled_at, engine->applied_at);
+
+	return engine->timers->now - last <= engine->longest_wait || !is_anything_overdue(engine);
 }
 
 void engine_note_reload(struct engine *engine, const char *error)

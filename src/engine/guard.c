@@ -40,6 +40,19 @@ static bool is_witness(const struct config *config, const struct endpoint *endpo
 	return false;
 }
 
+static bool can_tell(const struct engine *engine)
+{
+	size_t needed = engine->config->n_witnesses > 0 ? 1 : GUARD_MIN_HOSTS;
+
+	return engine->n_counting >= needed;
+}
+
+static void thaw(struct engine *engine)
+{
+	engine->self.offline = false;
+	engine->online_since = engine->timers->now;
+}
+
 void guard_classify(struct engine *engine)
 {
 	bool by_witness = engine->config->n_witnesses > 0;
@@ -58,6 +71,12 @@ void guard_classify(struct engine *engine)
 		engine->n_counting++;
 		engine->n_unreachable += engine->hosts[i]->unreachable ? 1 : 0;
 	}
+	if (!engine->self.offline || can_tell(engine))
+		return;
+	thaw(engine); /* nobody is left whose answer could end it */
+	log_printf(LOG_LEVEL_NOTICE, MSG_SELF_ONLINE,
+		"the new configuration has too few hosts to tell whether our own network is there; "
+		"states move again");
 }
 
 /* Failures that a lost network of ours would cause as well. A refused connection is an answer. */
@@ -80,8 +99,10 @@ static bool is_network_failure(enum reason reason)
 /* Reasons that say nothing about reaching the host. */
 static bool is_silent(enum reason reason)
 {
-	return reason_verdict(reason) == VERDICT_UNKNOWN &&
-	       reason_desc(reason)->phase == PHASE_SELF && reason != REASON_LOCAL_NETWORK;
+	return (reason_verdict(reason) == VERDICT_UNKNOWN &&
+		       reason_desc(reason)->phase == PHASE_SELF &&
+		       reason != REASON_LOCAL_NETWORK) ||
+	       reason == REASON_ADDRESS_DENIED;
 }
 
 static void tell_offline(const struct engine *engine)
@@ -119,19 +140,17 @@ static void count_host(struct engine *engine, struct check *check, bool failed)
 		engine->n_unreachable--;
 }
 
-static void decide(struct engine *engine, const struct host *host, bool can_tell)
+/* Only an answer ends it. That a reload brought hosts which have not failed yet proves nothing. */
+static void decide(struct engine *engine, const struct host *host, bool failed)
 {
-	bool all = can_tell && engine->n_unreachable == engine->n_counting;
-
-	if (all == engine->self.offline)
-		return;
-	engine->self.offline = all;
-	if (all) {
+	if (engine->self.offline && host->counts && !failed) {
+		thaw(engine);
+		tell_online(host);
+	} else if (!engine->self.offline && can_tell(engine) &&
+		   engine->n_unreachable == engine->n_counting) {
+		engine->self.offline = true;
 		tell_offline(engine);
-		return;
 	}
-	engine->online_since = engine->timers->now;
-	tell_online(host);
 }
 
 /* Whether one more failure would end in down. */
@@ -146,9 +165,9 @@ bool guard_note(struct engine *engine, struct check *check, const struct result 
 {
 	struct host *host = check->endpoint->host;
 	bool failed = is_network_failure(result->reason);
-	bool can_tell = engine->n_counting >=
-			(engine->config->n_witnesses > 0 ? 1u : (size_t)GUARD_MIN_HOSTS);
 
+	if (engine->setup.on_demand_only)
+		return false; /* one round is no time to wait for what others see */
 	if (is_silent(result->reason))
 		return engine->self.offline;
 	count_host(engine, check, failed);
@@ -156,12 +175,12 @@ bool guard_note(struct engine *engine, struct check *check, const struct result 
 		check->failing_since = 0;
 	else if (check->failing_since <= engine->online_since)
 		check->failing_since = check->probe.t0;
-	decide(engine, host, can_tell);
+	decide(engine, host, failed);
 	if (!failed)
 		return false;
 	/* Also what began before our network was back. */
 	if (engine->self.offline || check->probe.t0 < engine->online_since)
 		return true;
-	return can_tell && host->counts && is_at_the_edge(check) &&
+	return can_tell(engine) && host->counts && is_at_the_edge(check) &&
 	       engine->answered_t0 < check->failing_since;
 }

@@ -30,19 +30,24 @@ struct check {
 	struct endpoint *endpoint;
 	struct config *running_config; /* the configuration an attempt started under; referenced */
 	enum check_phase phase;
-	bool kept;      /* during a reload: it lives on */
-	bool is_urgent; /* in the urgent line of its host */
-	unsigned tries; /* attempts of this run so far */
-	usec_t anchor;  /* of the start grid, monotonic */
-	usec_t planned; /* the slot this run belongs to, or the next one while idle */
-	usec_t slot_at; /* planned time of the armed slot timer */
+	bool kept;         /* during a reload: it lives on */
+	bool is_urgent;    /* in the urgent line of its host */
+	bool had_turn;     /* has waited for a token of its own: next in line gets it */
+	bool is_spread;    /* its slot was moved already, after a pause of ours */
+	unsigned tries;    /* attempts of this run so far */
+	usec_t anchor;     /* of the start grid, monotonic */
+	usec_t planned;    /* the slot this run belongs to, or the next one while idle */
+	usec_t slot_at;    /* planned time of the armed slot timer */
+	usec_t not_before; /* the server asked for patience; monotonic */
 	usec_t queued_at;
 	usec_t waited;        /* in line, over all attempts of this run */
 	usec_t failing_since; /* guard: start of the first of its network failures in a row */
 	struct timer slot;    /* always armed while monitoring: slots that pass are counted */
-	struct timer attempt; /* RUNNING: the net under the kind's own deadline; BACKOFF: retry */
+	/* RUNNING: the net under the kind's own deadline; BACKOFF: retry; QUEUED: its token */
+	struct timer attempt;
 	struct task settle;
 	TAILQ_ENTRY(check) queue_link;
+	struct limit *waits_for; /* QUEUED: out of its host's line until a token is there */
 };
 
 TAILQ_HEAD(check_queue, check);
@@ -66,10 +71,17 @@ struct host {
 
 TAILQ_HEAD(host_queue, host);
 
+/* A rate limit that is not its host's. Who waits for it must not hold up the others of that host,
+ * so each waits on a timer of its own, for a token of its own. */
+struct limit {
+	struct bucket bucket;
+	unsigned waiting;
+};
+
 /* The unit of per-key limits. */
 struct key {
 	uint64_t hash;
-	struct bucket bucket;
+	struct limit limit;
 };
 
 struct endpoint {
@@ -79,7 +91,7 @@ struct endpoint {
 	size_t n_checks;
 	struct host *host;
 	struct key *key; /* NULL = no key */
-	struct bucket bucket;
+	struct limit limit;
 	usec_t asked_at; /* last on-demand check, monotonic */
 };
 
@@ -123,15 +135,20 @@ void schedule_next(struct engine *engine, struct check *check);
 /* Keeps the last planned start but moves to a changed interval. */
 void schedule_changed(struct engine *engine, struct check *check);
 
-/* Not before `at`, for servers that ask for patience. */
-void schedule_not_before(struct engine *engine, struct check *check, usec_t at);
-
 /* Puts an idle check in line and starts what may start. */
 void schedule_enqueue(struct engine *engine, struct check *check);
 
 /* Takes a queued check out of line, or gives its slot back. */
 void schedule_dequeue(struct engine *engine, struct check *check);
 void schedule_release(struct engine *engine, struct check *check);
+
+/* Around a change of the limits: everything that waits for a token stands in line again, then
+ * every line is looked at. */
+void schedule_recall(struct engine *engine);
+void schedule_review(struct engine *engine);
+
+/* Its token is there: back into line, at the place of its age. */
+void schedule_on_turn(struct engine *engine, struct check *check);
 
 /* Starts waiting checks as far as limits allow. */
 void schedule_pump(struct engine *engine);

@@ -13,6 +13,13 @@
  * spread over as much time as was lost, instead of starting at once. */
 static const usec_t pile_up = USEC_PER_SEC;
 
+static void arm(struct engine *engine, struct check *check, usec_t at)
+{
+	/* Capacity was reserved by engine_apply. */
+	must(timer_set(engine->timers, &check->slot, at) == 0);
+	check->view.next_at = engine->timers->real + (at - engine->timers->now);
+}
+
 /* Jitter moves the start, never the grid: what is planned next counts from `planned`. */
 static void arm_slot(struct engine *engine, struct check *check, usec_t planned)
 {
@@ -22,9 +29,8 @@ static void arm_slot(struct engine *engine, struct check *check, usec_t planned)
 	usec_t at = max_of(earliest + rand_below(&engine->rand, 2 * jitter + 1), timers->now);
 
 	check->slot_at = planned;
-	/* Capacity was reserved by engine_apply. */
-	must(timer_set(engine->timers, &check->slot, at) == 0);
-	check->view.next_at = timers->real + (at - timers->now);
+	check->is_spread = false;
+	arm(engine, check, at);
 }
 
 void schedule_first(struct engine *engine, struct check *check)
@@ -33,9 +39,7 @@ void schedule_first(struct engine *engine, struct check *check)
 
 	check->anchor = cadence_anchor(check->view.spec, now);
 	check->planned = cadence_first(check->view.spec, now);
-	if (engine->setup.on_demand_only)
-		check->slot_at = USEC_NEVER; /* retries have all the time they want */
-	else
+	if (!engine->setup.on_demand_only)
 		arm_slot(engine, check, check->planned);
 }
 
@@ -43,31 +47,30 @@ void schedule_next(struct engine *engine, struct check *check)
 {
 	const struct check_spec *spec = check->view.spec;
 	usec_t interval = cadence_interval(spec, &check->view.health);
+	usec_t at =
+		cadence_next(spec, check->anchor, check->planned, interval, engine->timers->now);
 
 	if (engine->setup.on_demand_only)
 		return;
-	arm_slot(engine, check,
-		cadence_next(spec, check->anchor, check->planned, interval, engine->timers->now));
+	if (at < check->not_before)
+		at = check->not_before + spec->jitter;
+	arm_slot(engine, check, at);
 }
 
 void schedule_changed(struct engine *engine, struct check *check)
 {
 	check->anchor = cadence_anchor(check->view.spec, check->planned);
-	if (check->phase == CHECK_IDLE)
+	/* Its first start is near whatever the interval; moved by each reload it might never come. */
+	if (check->phase == CHECK_IDLE && check->view.started_total > 0)
 		schedule_next(engine, check);
-}
-
-void schedule_not_before(struct engine *engine, struct check *check, usec_t at)
-{
-	if (check->slot_at < at && !engine->setup.on_demand_only)
-		arm_slot(engine, check, at);
 }
 
 static bool deserves_urgency(const struct check *check)
 {
 	const struct health *health = &check->view.health;
 
-	return !health->decided || (health->state == STATE_DOWN && health->good > 0);
+	return !health->decided ||
+	       (health->level < check->view.spec->health.rise && health->good > 0);
 }
 
 static void make_ready(struct engine *engine, struct host *host)
@@ -86,32 +89,62 @@ static void make_unready(struct engine *engine, struct host *host)
 	host->is_ready = false;
 }
 
-void schedule_enqueue(struct engine *engine, struct check *check)
+static bool has_waiting(const struct host *host)
+{
+	return !TAILQ_EMPTY(&host->urgent) || !TAILQ_EMPTY(&host->normal);
+}
+
+static struct check_queue *line_of(const struct check *check)
 {
 	struct host *host = check->endpoint->host;
 
+	return check->is_urgent ? &host->urgent : &host->normal;
+}
+
+/* Lines are in the order of age: who comes new is last at once, who comes back from waiting for a
+ * token is among the first. */
+static void enter_line(struct engine *engine, struct check *check)
+{
+	struct check_queue *line = line_of(check);
+	struct check *last = TAILQ_LAST(line, check_queue);
+	struct check *other = TAILQ_FIRST(line);
+
+	if (!last || last->queued_at <= check->queued_at) {
+		TAILQ_INSERT_TAIL(line, check, queue_link);
+	} else {
+		while (other->queued_at <= check->queued_at)
+			other = TAILQ_NEXT(other, queue_link);
+		TAILQ_INSERT_BEFORE(other, check, queue_link);
+	}
+	make_ready(engine, check->endpoint->host);
+}
+
+static void stop_waiting(struct engine *engine, struct check *check)
+{
+	timer_cancel(engine->timers, &check->attempt);
+	check->waits_for->waiting--;
+	check->waits_for = NULL;
+}
+
+void schedule_enqueue(struct engine *engine, struct check *check)
+{
 	must(check->phase == CHECK_IDLE);
 	check->phase = CHECK_QUEUED;
 	check->queued_at = engine->timers->now;
 	check->is_urgent = deserves_urgency(check);
-	if (check->is_urgent)
-		TAILQ_INSERT_TAIL(&host->urgent, check, queue_link);
-	else
-		TAILQ_INSERT_TAIL(&host->normal, check, queue_link);
+	check->had_turn = false;
 	engine->self.queued++;
-	make_ready(engine, host);
+	enter_line(engine, check);
 	schedule_pump(engine);
 }
 
 void schedule_dequeue(struct engine *engine, struct check *check)
 {
-	struct host *host = check->endpoint->host;
-
 	must(check->phase == CHECK_QUEUED);
-	if (check->is_urgent)
-		TAILQ_REMOVE(&host->urgent, check, queue_link);
+	if (check->waits_for)
+		stop_waiting(engine, check);
 	else
-		TAILQ_REMOVE(&host->normal, check, queue_link);
+		TAILQ_REMOVE(line_of(check), check, queue_link);
 	engine->self.queued--;
 	check->waited += engine->timers->now - check->queued_at;
 	check->phase = CHECK_IDLE;
@@ -123,7 +156,7 @@ void schedule_release(struct engine *engine, struct check *check)
 
 	host->running--;
 	engine->self.in_flight--;
-	if (!TAILQ_EMPTY(&host->urgent) || !TAILQ_EMPTY(&host->normal))
+	if (has_waiting(host))
 		make_ready(engine, host);
 }
 
@@ -139,15 +172,43 @@ static struct check *head_of_line(const struct host *host)
 										   : urgent;
 }
 
-/* When every rate limit has a token for the check; at most now when all have one. */
-static usec_t tokens_at(const struct engine *engine, const struct check *check)
+static bool holds(const struct limit *limit, const struct check *check, usec_t now)
 {
-	usec_t now = engine->timers->now;
-	const struct endpoint *endpoint = check->endpoint;
-	usec_t at = bucket_next(&endpoint->bucket, now);
+	if (bucket_next(&limit->bucket, now) > now)
+		return true;
+	return limit->waiting > 0 && !check->had_turn;
+}
 
-	at = max_of(at, bucket_next(&endpoint->host->bucket, now));
-	return endpoint->key ? max_of(at, bucket_next(&endpoint->key->bucket, now)) : at;
+/* The limit of its endpoint or key that the check has to wait for; NULL = none. */
+static struct limit *limit_of(const struct check *check, usec_t now)
+{
+	struct endpoint *endpoint = check->endpoint;
+
+	if (holds(&endpoint->limit, check, now))
+		return &endpoint->limit;
+	return endpoint->key && holds(&endpoint->key->limit, check, now) ? &endpoint->key->limit
+									 : NULL;
+}
+
+/* Everyone gets the time of a token of his own, in the order in which they came; who had his turn
+ * and found the token gone stays first. */
+static void wait_for(struct engine *engine, struct check *check, struct limit *limit)
+{
+	unsigned ahead = check->had_turn ? 0 : limit->waiting;
+
+	TAILQ_REMOVE(line_of(check), check, queue_link);
+	check->waits_for = limit;
+	limit->waiting++;
+	must(timer_set(engine->timers, &check->attempt,
+		     bucket_after(&limit->bucket, engine->timers->now, ahead)) == 0);
+}
+
+void schedule_on_turn(struct engine *engine, struct check *check)
+{
+	stop_waiting(engine, check);
+	check->had_turn = true;
+	enter_line(engine, check);
+	schedule_pump(engine);
 }
 
 static void take_tokens(const struct engine *engine, struct check *check)
@@ -155,9 +216,9 @@ static void take_tokens(const struct engine *engine, struct check *check)
 	usec_t now = engine->timers->now;
 	struct endpoint *endpoint = check->endpoint;
 
-	must(bucket_take(&endpoint->bucket, now));
+	must(bucket_take(&endpoint->limit.bucket, now));
 	must(bucket_take(&endpoint->host->bucket, now));
-	must(!endpoint->key || bucket_take(&endpoint->key->bucket, now));
+	must(!endpoint->key || bucket_take(&endpoint->key->limit.bucket, now));
 }
 
 static void start(struct engine *engine, struct check *check)
@@ -169,21 +230,26 @@ static void start(struct engine *engine, struct check *check)
 	engine_start_attempt(engine, check);
 }
 
-/* Starts the host's next check if it may; false takes the host out of the ring until a slot, a
- * token or a new check brings it back. */
+/* Starts the host's next check, or sends it to wait for its token; false takes the host out of the
+ * ring until a slot, a token of its own or another check brings it back. */
 static bool serve(struct engine *engine, struct host *host)
 {
 	struct check *check = head_of_line(host);
-	usec_t at;
+	usec_t now = engine->timers->now;
+	usec_t at = bucket_next(&host->bucket, now);
+	struct limit *limit;
 
 	if (!check || host->running >= engine->config->limits.per_host)
 		return false;
-	at = tokens_at(engine, check);
-	if (at > engine->timers->now) {
+	if (at > now) {
 		must(timer_set(engine->timers, &host->token, at) == 0);
 		return false;
 	}
-	start(engine, check);
+	limit = limit_of(check, now);
+	if (limit)
+		wait_for(engine, check, limit);
+	else
+		start(engine, check);
 	return true;
 }
 
@@ -202,6 +268,32 @@ void schedule_pump(struct engine *engine)
 			make_ready(engine, host);
 	}
 	engine->pumping = false;
+}
+
+void schedule_recall(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->n_endpoints; i++) {
+		struct endpoint *endpoint = engine->endpoints[i];
+
+		for (size_t j = 0; j < endpoint->n_checks; j++) {
+			struct check *check = endpoint->checks[j];
+
+			if (!check->waits_for)
+				continue;
+			stop_waiting(engine, check);
+			enter_line(engine, check);
+		}
+	}
+}
+
+void schedule_review(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->n_hosts; i++) {
+		timer_cancel(engine->timers, &engine->hosts[i]->token);
+		if (has_waiting(engine->hosts[i]))
+			make_ready(engine, engine->hosts[i]);
+	}
+	schedule_pump(engine);
 }
 
 void schedule_on_token(struct timer *timer)
@@ -227,11 +319,11 @@ void schedule_on_slot(struct timer *timer)
 
 	must(check->magic == CHECK_MAGIC);
 	note_lateness(engine, late);
-	if (late > pile_up) {
+	if (late > pile_up && !check->is_spread) {
 		check->view.overruns_total++;
-		must(timer_set(engine->timers, timer,
-			     now + rand_below(&engine->rand,
-					   min_of(late, check->view.spec->interval))) == 0);
+		check->is_spread = true; /* once: who is always late would never start */
+		arm(engine, check,
+			now + rand_below(&engine->rand, min_of(late, check->view.spec->interval)));
 		return;
 	}
 	if (check->phase != CHECK_IDLE) {

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,13 @@ static struct behaviour hanging(struct world *world, const struct check_spec *sp
 	(void)world;
 	(void)spec;
 	return (struct behaviour){ .hangs = true };
+}
+
+static struct behaviour lost(struct world *world, const struct check_spec *spec)
+{
+	(void)world;
+	(void)spec;
+	return (struct behaviour){ .is_lost = true };
 }
 
 /* Every endpoint has good and bad hours of its own, some never answer, some flap. */
@@ -503,6 +511,491 @@ static void test_check_now_starts_at_once_and_leaves_the_schedule(void **state)
 	world_fini(&world);
 }
 
+/* ---- rate limits that are shared, or not ---- */
+
+static usec_t started_at[64];
+static unsigned starts_of[64];
+
+static size_t index_of(const struct check_spec *spec)
+{
+	return strtoul(spec->endpoint->name + strlen("endpoint-"), NULL, 10);
+}
+
+static void on_start_per_endpoint(struct world *world, const struct check_spec *spec)
+{
+	starts_of[index_of(spec)]++;
+	started_at[index_of(spec)] = world->timers.now;
+}
+
+static void limit_the_first(struct world *world, struct endpoint_spec *endpoint, size_t i)
+{
+	(void)world;
+	if (i == 0)
+		endpoint->rate = (struct rate){ 1, hour };
+}
+
+static void test_rate_of_one_endpoint_holds_up_no_other_of_its_host(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 5,
+		.n_hosts = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second };
+
+	(void)state;
+	memset(starts_of, 0, sizeof starts_of);
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world.shape = limit_the_first;
+	world.on_start = on_start_per_endpoint;
+	world.is_strict = true;
+	world_apply(&world, 5, SALT_NONE);
+	world_run(&world, hour - 10 * second);
+	assert_int_equal(starts_of[0], 1);
+	for (size_t i = 1; i < 5; i++)
+		assert_in_range(starts_of[i], 357, 361);
+	world_run(&world, hour);
+	assert_int_equal(starts_of[0], 2);
+	world_fini(&world);
+}
+
+static void share_a_key(struct world *world, struct endpoint_spec *endpoint, size_t i)
+{
+	(void)world;
+	(void)i;
+	endpoint->key_hash = 77;
+}
+
+static void test_a_key_is_shared_fairly_between_hosts(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 20,
+		.n_hosts = 4,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.limits = { .per_key_rate = { 30, 60000000 } } }; /* for 120 that are due */
+
+	(void)state;
+	memset(starts_of, 0, sizeof starts_of);
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world.shape = share_a_key;
+	world.on_start = on_start_per_endpoint;
+	world.is_strict = true;
+	world_apply(&world, 20, SALT_NONE);
+	world_run(&world, hour);
+	assert_in_range(world.starts, 1795, 1830);
+	for (size_t i = 0; i < 20; i++)
+		assert_in_range(starts_of[i], 85, 95); /* the fair share is 90 */
+	world_fini(&world);
+}
+
+static void test_limits_that_a_reload_lifts_hold_back_no_more(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 10,
+		.n_hosts = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.limits = { .per_host_rate = { 1, 3600000000 } } };
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world.is_strict = true;
+	world_apply(&world, 10, SALT_NONE);
+	world_run(&world, 60 * second);
+	assert_int_equal(world.starts, 1);
+	world.conf.limits.per_host_rate = (struct rate){ 600, 60 * second };
+	world_apply(&world, 10, SALT_NONE);
+	world_run(&world, 2 * second);
+	assert_in_range(world.starts, 10, 13); /* those that waited */
+	world_fini(&world);
+}
+
+/* ---- patience that servers ask for ---- */
+
+static struct behaviour busy(struct world *world, const struct check_spec *spec)
+{
+	(void)world;
+	(void)spec;
+	return (struct behaviour){
+		.reason = REASON_RATE_LIMITED, .latency = 1000, .retry_after = hour
+	};
+}
+
+static struct behaviour overloaded(struct world *world, const struct check_spec *spec)
+{
+	(void)world;
+	(void)spec;
+	return (struct behaviour){
+		.reason = REASON_SERVER_ERROR, .latency = 1000, .retry_after = 2 * second
+	};
+}
+
+static usec_t shortest_gap, previous_start;
+
+static void on_start_gap(struct world *world, const struct check_spec *spec)
+{
+	(void)spec;
+	if (previous_start != 0)
+		shortest_gap = min_of(shortest_gap, world->timers.now - previous_start);
+	previous_start = world->timers.now;
+}
+
+static void test_retry_after_is_respected_and_is_no_standstill(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.jitter = second };
+
+	(void)state;
+	shortest_gap = USEC_NEVER;
+	previous_start = 0;
+	world_init(&world, &conf, 3);
+	world.behave = busy;
+	world.on_start = on_start_gap;
+	world_apply(&world, 1, SALT_NONE);
+	for (unsigned i = 0; i < 5 * 360; i++) {
+		world_run(&world, 10 * second);
+		assert_true(engine_is_progressing(world.engine)); /* else the watchdog bites */
+		if (i % 100 == 99)
+			world_apply(&world, 1, i % 200 == 99 ? SALT_INTERVALS : SALT_NONE);
+	}
+	assert_int_equal(world.starts, 5);
+	assert_true(shortest_gap >= hour);
+	world_fini(&world);
+}
+
+static void test_retries_wait_as_long_as_the_server_asks(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.retry = { .attempts = 2, .backoff = 1000, .max_backoff = 1000 } };
+
+	(void)state;
+	shortest_gap = USEC_NEVER;
+	previous_start = 0;
+	world_init(&world, &conf, 3);
+	world.behave = overloaded;
+	world.on_start = on_start_gap;
+	world_apply(&world, 1, SALT_NONE);
+	world_run(&world, hour);
+	assert_in_range(shortest_gap, 2 * second, 3 * second);
+	assert_in_range(world.starts, 3 * 355, 3 * 361);
+	world_fini(&world);
+}
+
+/* ---- the watchdog ---- */
+
+static void test_lost_timers_are_no_progress(void **state)
+{
+	struct world world;
+	struct world_conf conf = {
+		.n_endpoints = 10, .min_interval = 10 * second, .max_interval = 10 * second
+	};
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world_apply(&world, 10, SALT_NONE);
+	world_run(&world, 60 * second);
+	assert_true(engine_is_progressing(world.engine));
+	timers_fini(&world.timers); /* as if the scheduler alone was frozen */
+	world.timers.now = 3600 * second + 60 * second;
+	world.timers.now += 30 * second;
+	assert_true(engine_is_progressing(world.engine)); /* a check may take that long */
+	world.timers.now += 60 * second;
+	assert_false(engine_is_progressing(world.engine));
+	engine_stop(world.engine);
+	world.engine = engine_free(world.engine);
+	timers_fini(&world.timers);
+}
+
+static void test_a_kind_that_never_ends_is_cancelled_and_counted(void **state)
+{
+	struct world world;
+	struct world_conf conf = {
+		.n_endpoints = 2, .min_interval = 10 * second, .max_interval = 10 * second
+	};
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = lost;
+	world.is_strict = true;
+	world_apply(&world, 2, SALT_NONE);
+	world_run(&world, 60 * second);
+	assert_in_range(engine_self(world.engine)->checks_lost_total, 8, 14);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UNKNOWN], 2);
+	world_fini(&world);
+}
+
+/* ---- our own network ---- */
+
+static const struct world_conf abroad = { .n_endpoints = 8,
+	.n_hosts = 4,
+	.min_interval = 10 * 1000000ull,
+	.max_interval = 10 * 1000000ull,
+	.host_prefix = "10.0.0." };
+
+static void test_a_reload_while_offline_neither_thaws_nor_repeats(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, &abroad, 3);
+	world.behave = well;
+	world_apply(&world, 6, SALT_NONE);
+	world_run(&world, 60 * second);
+	world.behave = unreachable;
+	world_run(&world, 60 * second);
+	assert_true(engine_self(world.engine)->offline);
+	world.conf.n_hosts = 8; /* new hosts, which nobody has failed to reach yet */
+	world_apply(&world, 8, SALT_IDENTITY);
+	for (unsigned i = 0; i < 600; i++) {
+		world_run(&world, second / 10);
+		assert_true(engine_self(world.engine)->offline);
+	}
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_DOWN], 0);
+	world.behave = well;
+	world_run(&world, 11 * second);
+	assert_false(engine_self(world.engine)->offline);
+	world_fini(&world);
+}
+
+static void test_a_reload_that_leaves_too_few_hosts_thaws(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, &abroad, 3);
+	world.behave = well;
+	world_apply(&world, 8, SALT_NONE);
+	world_run(&world, 60 * second);
+	world.behave = unreachable;
+	world_run(&world, 60 * second);
+	assert_true(engine_self(world.engine)->offline);
+	world_apply(&world, 2, SALT_NONE);
+	world_run(&world, 60 * second);
+	assert_false(engine_self(world.engine)->offline);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_DOWN], 2);
+	world_fini(&world);
+}
+
+/* ---- pauses ---- */
+
+static struct behaviour slowly(struct world *world, const struct check_spec *spec)
+{
+	(void)world;
+	(void)spec;
+	return (struct behaviour){ .reason = REASON_OK, .latency = 4 * second };
+}
+
+static void test_a_pause_is_no_latency_and_no_bug(void **state)
+{
+	struct world world;
+	struct world_conf conf = {
+		.n_endpoints = 50, .min_interval = 5 * second, .max_interval = 5 * second
+	};
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = slowly;
+	world.is_strict = true;
+	world_apply(&world, 50, SALT_NONE);
+	for (unsigned i = 0; i < 20; i++) {
+		world_run(&world, 20 * second);
+		world_pause(&world, 60 * second);
+	}
+	world_run(&world, 20 * second);
+	assert_int_equal(engine_self(world.engine)->checks_lost_total, 0);
+	for (size_t i = 0; i < 50; i++) {
+		const struct check_view *check = world_endpoint(&world, i)->checks[0];
+		usec_t slowest;
+
+		assert_int_equal(check->health.state, STATE_UP);
+		assert_true(window_percentile(&check->window, 100, 0, &slowest));
+		assert_int_equal(slowest, 4 * second);
+	}
+	world_fini(&world);
+}
+
+/* ---- chaos ---- */
+
+enum {
+	CHAOS_ENDPOINTS = 40
+};
+
+static struct {
+	bool is_network_lost;
+	bool is_seen[CHAOS_ENDPOINTS], has_moved[CHAOS_ENDPOINTS];
+	enum state state[CHAOS_ENDPOINTS];
+	usec_t since[CHAOS_ENDPOINTS];
+} chaos;
+
+static struct behaviour chaotic(struct world *world, const struct check_spec *spec)
+{
+	static const enum reason reasons[] = { REASON_OK, REASON_OK, REASON_OK, REASON_OK,
+		REASON_SLOW, REASON_LOADING, REASON_CONNECT_REFUSED, REASON_CONNECT_TIMEOUT,
+		REASON_SERVER_ERROR, REASON_LOCAL_FDS, REASON_AUTH_FAILED, REASON_RATE_LIMITED };
+
+	uint64_t dice = rand_below(&world->rand, 100);
+
+	if (chaos.is_network_lost)
+		return unreachable(world, spec);
+	return (struct behaviour){
+		.reason = reasons[rand_below(&world->rand, array_size(reasons))],
+		.latency = rand_below(&world->rand, 3 * second),
+		.retry_after = dice < 10 ? rand_below(&world->rand, 120 * second) : 0,
+		.hangs = dice >= 10 && dice < 13,
+		.is_lost = dice == 13,
+		.at_once = dice >= 20 && dice < 40,
+	};
+}
+
+static bool chance(struct world *world, unsigned percent)
+{
+	return rand_below(&world->rand, 100) < percent;
+}
+
+static void shape_anyhow(struct world *world, struct endpoint_spec *endpoint, size_t i)
+{
+	struct check_spec *check = endpoint->checks;
+
+	if (chance(world, 10))
+		check->identity_hash = rand_below(&world->rand, 3);
+	if (chance(world, 20))
+		check->interval = (1 + rand_below(&world->rand, 30)) * second;
+	if (chance(world, 20))
+		check->down_interval = (1 + rand_below(&world->rand, 30)) * second;
+	if (chance(world, 10))
+		check->health.fall = (uint16_t)(1 + rand_below(&world->rand, 5));
+	if (chance(world, 10))
+		check->health.init = (enum health_init)rand_below(&world->rand, 3);
+	if (chance(world, 10))
+		endpoint->rate =
+			(struct rate){ (unsigned)rand_below(&world->rand, 5), 60 * second };
+	if (chance(world, 10)) /* as if only its host had changed */
+		endpoint->host = i % 2 == 0 ? "10.1.1.1:80" : "127.0.0.1:80";
+	endpoint->key_hash = i % 3;
+	check->content_hash = check->identity_hash ^ check->interval;
+}
+
+static void apply_anyhow(struct world *world)
+{
+	struct limits *limits = &world->conf.limits;
+	size_t n = rand_below(&world->rand, CHAOS_ENDPOINTS + 1);
+
+	limits->concurrency = 1 + (unsigned)rand_below(&world->rand, 20);
+	limits->per_host = 1 + (unsigned)rand_below(&world->rand, 4);
+	limits->per_host_rate =
+		(struct rate){ chance(world, 30) ? 1 + (unsigned)rand_below(&world->rand, 60) : 0,
+			60 * second };
+	limits->per_key_rate =
+		(struct rate){ chance(world, 30) ? 1 + (unsigned)rand_below(&world->rand, 60) : 0,
+			60 * second };
+	for (size_t i = n; i < CHAOS_ENDPOINTS; i++)
+		chaos.is_seen[i] = false;
+	world_apply(world, n, SALT_NONE);
+}
+
+static void on_chaos_transition(const struct transition *transition)
+{
+	size_t i = index_of(transition->endpoint->spec->checks);
+
+	if (chaos.is_seen[i])
+		assert_int_equal(transition->from, chaos.state[i]);
+	chaos.is_seen[i] = true;
+	chaos.has_moved[i] = true;
+	chaos.state[i] = transition->to;
+}
+
+static void examine_times(struct world *world)
+{
+	const struct snapshot *snapshot = engine_snapshot(world->engine);
+
+	for (size_t i = 0; i < snapshot->n_endpoints; i++) {
+		const struct endpoint_view *endpoint = snapshot->endpoints[i];
+
+		if (chaos.is_seen[i])
+			assert_int_equal(endpoint->state, chaos.state[i]);
+		if (chaos.is_seen[i] && !chaos.has_moved[i])
+			assert_int_equal(endpoint->since, chaos.since[i]);
+		chaos.since[i] = endpoint->since;
+		chaos.has_moved[i] = false;
+	}
+}
+
+static void step_the_clock(struct world *world)
+{
+	usec_t step = rand_below(&world->rand, 10 * hour);
+
+	world->real_offset += chance(world, 50) ? -step : step;
+}
+
+static void one_thing(struct world *world)
+{
+	char name[32];
+
+	switch (rand_below(&world->rand, 12)) {
+	case 0:
+	case 1:
+		apply_anyhow(world);
+		break;
+	case 2:
+		world_pause(world, rand_below(&world->rand, 40 * second));
+		break;
+	case 3:
+		step_the_clock(world);
+		break;
+	case 4:
+		chaos.is_network_lost = !chaos.is_network_lost;
+		break;
+	case 5:
+	case 6:
+		(void)snprintf(name, sizeof name, "endpoint-%u",
+			(unsigned)rand_below(&world->rand, CHAOS_ENDPOINTS));
+		(void)engine_check_now(world->engine, name); /* it may be gone, or asked before */
+		break;
+	default:
+		world_run(world, rand_below(&world->rand, 20 * second));
+		break;
+	}
+}
+
+static void test_chaos_breaks_nothing(void **state)
+{
+	struct world_conf conf = { .n_endpoints = CHAOS_ENDPOINTS,
+		.n_hosts = 9,
+		.min_interval = second,
+		.max_interval = 30 * second,
+		.jitter = second / 2,
+		.host_prefix = "10.0.0.",
+		.retry = { .attempts = 2, .backoff = 250000, .max_backoff = 2000000 } };
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 500; seed++) {
+		struct world world;
+
+		memset(&chaos, 0, sizeof chaos);
+		world_init(&world, &conf, seed);
+		world.behave = chaotic;
+		world.shape = shape_anyhow;
+		world.on_transition = on_chaos_transition;
+		world.is_strict = true;
+		apply_anyhow(&world);
+		for (unsigned i = 0; i < 300; i++) {
+			one_thing(&world);
+			examine_times(&world);
+		}
+		world_fini(&world);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,6 +1017,17 @@ int main(void)
 		cmocka_unit_test(test_reload_keeps_state_schedule_and_attempts_of_what_stays),
 		cmocka_unit_test(test_reload_storm_loses_nothing),
 		cmocka_unit_test(test_check_now_starts_at_once_and_leaves_the_schedule),
+		cmocka_unit_test(test_rate_of_one_endpoint_holds_up_no_other_of_its_host),
+		cmocka_unit_test(test_a_key_is_shared_fairly_between_hosts),
+		cmocka_unit_test(test_limits_that_a_reload_lifts_hold_back_no_more),
+		cmocka_unit_test(test_retry_after_is_respected_and_is_no_standstill),
+		cmocka_unit_test(test_retries_wait_as_long_as_the_server_asks),
+		cmocka_unit_test(test_lost_timers_are_no_progress),
+		cmocka_unit_test(test_a_kind_that_never_ends_is_cancelled_and_counted),
+		cmocka_unit_test(test_a_reload_while_offline_neither_thaws_nor_repeats),
+		cmocka_unit_test(test_a_reload_that_leaves_too_few_hosts_thaws),
+		cmocka_unit_test(test_a_pause_is_no_latency_and_no_bug),
+		cmocka_unit_test(test_chaos_breaks_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

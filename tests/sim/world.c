@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "private.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,7 +16,9 @@
 struct fake {
 	struct probe *probe;
 	struct timer end;
+	struct task done; /* kinds end in a task of their own, as transfers do */
 	enum reason reason;
+	usec_t retry_after;
 	bool running;
 };
 
@@ -27,17 +31,25 @@ static void note(uint64_t what, const struct endpoint_spec *endpoint)
 	the_world->hash = hash_bytes(event, sizeof event, the_world->hash);
 }
 
-static void on_end(struct timer *timer)
+static void on_done(struct task *task)
 {
-	struct fake *fake = container_of(timer, struct fake, end);
+	struct fake *fake = container_of(task, struct fake, done);
 
 	assert_true(fake->running);
 	fake->running = false;
 	the_world->in_flight--;
 	the_world->dones++;
 	result_set(&fake->probe->result, fake->reason, NULL);
+	fake->probe->result.retry_after = fake->retry_after;
 	note(fake->reason, fake->probe->spec->endpoint);
 	fake->probe->done(fake->probe);
+}
+
+static void on_end(struct timer *timer)
+{
+	struct fake *fake = container_of(timer, struct fake, end);
+
+	task_defer(&the_world->timers, &fake->done);
 }
 
 static struct fake *fake_of(struct probe *probe)
@@ -49,6 +61,7 @@ static struct fake *fake_of(struct probe *probe)
 		assert_non_null(fake);
 		fake->probe = probe;
 		fake->end.fn = on_end;
+		fake->done.fn = on_done;
 		probe->priv = fake;
 	}
 	return fake;
@@ -69,11 +82,16 @@ static void fake_start(struct probe *probe)
 	if (the_world->on_start)
 		the_world->on_start(the_world, probe->spec);
 	fake->reason = behaviour.reason;
+	fake->retry_after = behaviour.retry_after;
 	if (behaviour.hangs || latency > probe->spec->timeout.total) {
 		fake->reason = REASON_TIMEOUT_TOTAL;
 		latency = probe->spec->timeout.total;
 	}
 	note(REASON_N, probe->spec->endpoint);
+	if (behaviour.at_once)
+		on_done(&fake->done);
+	if (behaviour.at_once || behaviour.is_lost)
+		return;
 	assert_int_equal(
 		timer_set(&the_world->timers, &fake->end, the_world->timers.now + latency), 0);
 }
@@ -87,6 +105,7 @@ static void fake_cancel(struct probe *probe)
 	the_world->in_flight--;
 	the_world->cancels++;
 	timer_cancel(&the_world->timers, &fake->end);
+	task_cancel(&the_world->timers, &fake->done);
 }
 
 static void fake_fini(struct probe *probe)
@@ -121,6 +140,8 @@ static void on_transition(const struct transition *transition)
 {
 	assert_int_not_equal(transition->from, transition->to);
 	the_world->transitions++;
+	if (the_world->on_transition)
+		the_world->on_transition(transition);
 	note(1000 + transition->to, transition->endpoint->spec);
 }
 
@@ -221,6 +242,8 @@ static struct config *build(struct world *world, size_t n, enum salt salt)
 		endpoint->checks = arena_alloc(&config->arena, sizeof *endpoint->checks);
 		endpoint->n_checks = 1;
 		fill_check(world, endpoint, i, salt);
+		if (world->shape)
+			world->shape(world, endpoint, i);
 		config->by_name[i] = endpoint;
 	}
 	qsort(config->by_name, n, sizeof(struct endpoint_spec *), compare_specs);
@@ -233,6 +256,64 @@ void world_apply(struct world *world, size_t n, enum salt salt)
 
 	assert_int_equal(engine_apply(world->engine, config), 0);
 	config_unref(config);
+	if (world->is_strict)
+		world_examine(world);
+}
+
+/* Every check that waits has something that will wake it. */
+static void examine_check(const struct engine *engine, const struct check *check)
+{
+	const struct host *host = check->endpoint->host;
+	const struct limits *limits = &engine->config->limits;
+
+	switch (check->phase) {
+	case CHECK_IDLE:
+		break;
+	case CHECK_QUEUED:
+		if (check->waits_for)
+			assert_true(timer_is_set(&check->attempt));
+		else
+			assert_true(engine->self.in_flight >= limits->concurrency ||
+				    host->running >= limits->per_host ||
+				    timer_is_set(&host->token));
+		break;
+	case CHECK_RUNNING:
+	case CHECK_BACKOFF:
+		assert_true(timer_is_set(&check->attempt));
+		break;
+	case CHECK_DONE:
+		assert_true(check->settle.is_queued);
+		break;
+	}
+	assert_true(timer_is_set(&check->slot));
+}
+
+void world_examine(struct world *world)
+{
+	const struct engine *engine = world->engine;
+	const struct snapshot *snapshot = engine_snapshot(world->engine);
+	size_t n_state[STATE_N] = { 0 };
+	unsigned in_phase[CHECK_BACKOFF + 1] = { 0 };
+	unsigned running = 0;
+
+	assert_true(engine_is_progressing(engine));
+	for (size_t i = 0; i < snapshot->n_endpoints; i++) {
+		const struct endpoint *endpoint = engine->endpoints[i];
+
+		n_state[endpoint->view.state]++;
+		for (size_t j = 0; j < endpoint->n_checks; j++) {
+			assert_ptr_equal(endpoint->checks[j]->endpoint, endpoint);
+			in_phase[endpoint->checks[j]->phase]++;
+			examine_check(engine, endpoint->checks[j]);
+		}
+	}
+	assert_memory_equal(n_state, snapshot->n_state, sizeof n_state);
+	for (size_t i = 0; i < engine->n_hosts; i++)
+		running += engine->hosts[i]->running;
+	assert_int_equal(snapshot->self->queued, in_phase[CHECK_QUEUED]);
+	assert_int_equal(snapshot->self->in_flight, in_phase[CHECK_RUNNING] + in_phase[CHECK_DONE]);
+	assert_int_equal(snapshot->self->in_flight, running);
+	assert_int_equal(world->in_flight, in_phase[CHECK_RUNNING]);
 }
 
 void world_run(struct world *world, usec_t span)
@@ -244,7 +325,11 @@ void world_run(struct world *world, usec_t span)
 		timers->now = max_of(timers->now, timers_next(timers));
 		timers->real = timers->now + world->real_offset;
 		(void)timers_run(timers, 64);
-		(void)tasks_run(timers, 256);
+		do
+			(void)tasks_run(timers, 256);
+		while (tasks_pending(timers));
+		if (world->is_strict)
+			world_examine(world);
 	}
 	timers->now = end;
 	timers->real = end + world->real_offset;

@@ -15,7 +15,10 @@
 struct behaviour {
 	enum reason reason;
 	usec_t latency, latency_spread;
-	bool hangs; /* ends by its own timeout.total */
+	usec_t retry_after;
+	bool hangs;   /* ends by its own timeout.total */
+	bool is_lost; /* never ends: a broken kind */
+	bool at_once; /* ends inside its start */
 };
 
 struct world_conf {
@@ -36,6 +39,10 @@ struct world {
 	uint64_t hash;      /* over all events so far */
 	struct behaviour (*behave)(struct world *world, const struct check_spec *spec);
 	void (*on_start)(struct world *world, const struct check_spec *spec);
+	/* Changes the i-th endpoint of a configuration that is being built; may be NULL. */
+	void (*shape)(struct world *world, struct endpoint_spec *endpoint, size_t i);
+	void (*on_transition)(const struct transition *transition);
+	bool is_strict; /* the engine's inside is compared with itself after each turn */
 	uint64_t starts, dones, cancels, results, transitions;
 	unsigned in_flight, in_flight_max;
 	size_t configs; /* built so far */
@@ -52,6 +59,9 @@ enum salt {
 	SALT_INTERVALS,
 	SALT_IDENTITY
 };
+
+/* What must hold between two turns, whatever happened. */
+void world_examine(struct world *world);
 
 /* Applies a configuration of the first n endpoints; a salt changes every tenth of them. */
 void world_apply(struct world *world, size_t n, enum salt salt);

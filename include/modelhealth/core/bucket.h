@@ -14,5 +14,12 @@ struct bucket {
 /* Takes one token if there is one. */
 bool bucket_take(struct bucket *bucket, usec_t now);
 
-/* When the next token is there; at most now when one is there already. */
+/* When the next token is there; now when one is there already. */
 usec_t bucket_next(const struct bucket *bucket, usec_t now);
+
+/* The same for who has `ahead` others before him. */
+usec_t bucket_after(const struct bucket *bucket, usec_t now, unsigned ahead);
+
+/* Goes on at another rate. What the old one has used up does not hold back longer than the new one
+ * would. */
+void bucket_change(struct bucket *bucket, struct rate rate, usec_t now);
