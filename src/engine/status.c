@@ -77,7 +77,7 @@ static bool is_known_version(const struct httpd_request *request, const char *et
 {
 	const char *wanted = httpd_request_head(request)->if_none_match;
 
-	return wanted && (strcmp(wanted, "*") == 0 || strstr(wanted, etag + strlen("W/")));
+	return wanted && strstr(wanted, etag + strlen("W/"));
 }
 
 /* The configuration changed under the cursor: what was written so far is of another world. */
@@ -123,8 +123,8 @@ static void on_step(struct httpd_job *job, struct httpd_request *request, struct
 		break;
 	case OUTPUT_BAD_QUERY:
 		httpd_problem(request, 400,
-			"state= takes a state, label= takes name=value, and /probe needs target= "
-			"and module=");
+			"state= takes up, degraded, not_ready, down, unknown or suspended; label= "
+			"takes name=value; /probe needs target= and module=");
 		break;
 	}
 }

@@ -32,8 +32,9 @@ static bool may_accept(const struct httpd *server, const struct listener *listen
 {
 	if (server->exhausted || !server->prepared)
 		return false;
-	return listener->socket.is_unix ? server->n_local < MAX_LOCAL_CLIENTS
-					: server->n_tcp < server->clients_max;
+	if (listener->socket.is_unix)
+		return server->n_local < min_of((unsigned)MAX_LOCAL_CLIENTS, server->clients_max);
+	return server->n_tcp < server->clients_max;
 }
 
 void listeners_update(struct httpd *server)
