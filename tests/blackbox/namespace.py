@@ -47,11 +47,12 @@ class Namespace:
     def user():
         return [] if os.geteuid() == 0 else ["--map-root-user"]
 
-    def wrapper(self):
+    def wrapper(self, *kinds):
+        """Prefix of a command that is to run inside: all of it, or only the kinds named."""
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        kinds = kinds or ("--net", "--mount")
         # --root: entering a mount namespace otherwise leaves a chroot, where a build may well run
-        return ["nsenter", "--target", str(self.process.pid), "--net", "--mount", "--root", "--wd",
-                *user, "--"]
+        return ["nsenter", "--target", str(self.process.pid), *user, *kinds, "--root", "--wd", "--"]
 
     def report(self):
         self.process.stdin.write("report\n")

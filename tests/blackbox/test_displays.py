@@ -85,7 +85,7 @@ def journal():
     directory = tempfile.mkdtemp(prefix="mh-ns-")
     space = namespace.Namespace(directory)
     sink = DatagramSink(f"{directory}/socket")
-    sink.wrapper = space.wrapper()[:3] + ["--mount", "--"]
+    sink.wrapper = space.wrapper("--mount")
     yield sink
     sink.close()
     space.close()

@@ -75,7 +75,7 @@ def journal_space():
     space = namespace.Namespace(directory)
     space.directory = directory
     # Only the mounts: the network stays the test's own.
-    space.mounts = space.wrapper()[:3] + ["--mount", "--"]
+    space.mounts = space.wrapper("--mount")
     yield space
     space.close()
     shutil.rmtree(directory)
