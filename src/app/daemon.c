@@ -25,6 +25,9 @@
 /* SIGHUPs that come closer together than this become one reload. */
 static const usec_t reload_distance = USEC_PER_SEC / 2;
 
+/* A host that is short of CPU is told so at this pace, not with each turn. */
+static const usec_t complaint_distance = 60 * USEC_PER_SEC;
+
 /* Housekeeping that needs no more precision: status line, counters of others. */
 static const usec_t pulse_interval = USEC_PER_SEC;
 
@@ -37,11 +40,13 @@ struct daemon {
 	struct notify notify;
 	struct timer pulse, watchdog, reload;
 	usec_t watchdog_interval;
-	usec_t reloaded_at;  /* monotonic */
-	usec_t paused_until; /* the last pause that was told */
+	usec_t reloaded_at;                  /* monotonic */
+	usec_t paused_until;                 /* the last pause that was told */
+	usec_t stall_told_at, pause_told_at; /* monotonic, 0 = never */
 	unsigned generation;
 	char status_line[160];
 	bool wants_reload; /* once more, after the one under way */
+	bool is_loading;
 	bool is_stopping;
 };
 
@@ -87,6 +92,17 @@ static void on_watchdog(struct timer *timer)
 
 /* ---- the pulse ---- */
 
+/* Whether it is time to say again what was said at *told_at. */
+static bool may_complain(struct daemon *daemon, usec_t *told_at)
+{
+	usec_t now = timers_of(daemon)->now;
+
+	if (*told_at != 0 && now < *told_at + complaint_distance)
+		return false;
+	*told_at = now;
+	return true;
+}
+
 static void tell_pause(struct daemon *daemon)
 {
 	usec_t paused_until = timers_of(daemon)->paused_until;
@@ -94,6 +110,8 @@ static void tell_pause(struct daemon *daemon)
 	if (paused_until == daemon->paused_until)
 		return;
 	daemon->paused_until = paused_until;
+	if (!may_complain(daemon, &daemon->pause_told_at))
+		return;
 	log_printf(LOG_LEVEL_WARNING, MSG_CLOCK_JUMPED,
 		"this process stood still for more than a second (suspended, stopped or without "
 		"CPU); checks under way are discarded, what is due is spread");
@@ -117,7 +135,10 @@ static void on_pulse(struct timer *timer)
 
 static void on_stall(void *arg, usec_t turn)
 {
-	(void)arg;
+	struct daemon *daemon = arg;
+
+	if (!may_complain(daemon, &daemon->stall_told_at))
+		return;
 	log_printf(LOG_LEVEL_WARNING, MSG_LOOP_STALLED,
 		"one turn of the event loop took %" PRIu64 " ms; checks due meanwhile began late",
 		turn / USEC_PER_MSEC);
@@ -134,6 +155,16 @@ static void log_loaded(struct daemon *daemon, const struct config *config)
 		"restarted, %zu added, %zu removed",
 		config->generation, config->n_endpoints, diff->kept, diff->updated, diff->restarted,
 		diff->added, diff->removed);
+}
+
+/* Goes back to the listeners of the configuration that stays live. */
+static void keep_listening(struct daemon *daemon)
+{
+	const struct config *live = engine_snapshot(daemon->engine)->config;
+	char error[256];
+
+	if (live && status_listen(daemon->status, live, error, sizeof error) < 0)
+		log_err("%s", error);
 }
 
 /* Makes a loaded configuration live; on any error the old one stays. */
@@ -153,6 +184,7 @@ static int apply(struct daemon *daemon, struct config *config, struct sbuf *erro
 	r = engine_apply(daemon->engine, config);
 	if (r < 0) {
 		sbuf_printf(errors, "%s\n", strerror(-r));
+		keep_listening(daemon);
 		return r;
 	}
 	daemon->generation = config->generation;
@@ -160,11 +192,20 @@ static int apply(struct daemon *daemon, struct config *config, struct sbuf *erro
 	return 0;
 }
 
-static void first_line(const struct sbuf *text, char *line, size_t size)
+/* The first error in one line, and how many more there are. Cut is fine. */
+static void sum_up(const struct sbuf *text, char *line, size_t size)
 {
 	const char *from = sbuf_str(text);
+	int first = (int)strcspn(from, "\n");
+	size_t more = 0;
 
-	(void)snprintf(line, size, "%.*s", (int)strcspn(from, "\n"), from); /* cut is fine */
+	for (const char *p = from + first; (p = strchr(p, '\n')) && p[1] != '\0'; p++)
+		more++;
+	if (more == 0)
+		(void)snprintf(line, size, "%.*s", first, from);
+	else
+		(void)snprintf(line, size, "%.*s (and %zu more: modelhealthd --check shows all)",
+			first, from, more);
 }
 
 /* Notes and tells how a reload ended. errors is empty when the configuration is live. */
@@ -173,7 +214,7 @@ static void end_reload(struct daemon *daemon, const struct sbuf *errors)
 	bool failed = errors->len > 0;
 	char error[512];
 
-	first_line(errors, error, sizeof error);
+	sum_up(errors, error, sizeof error);
 	engine_note_reload(daemon->engine, failed ? error : NULL);
 	if (failed)
 		log_printf(LOG_LEVEL_ERR, MSG_CONFIG_REJECTED,
@@ -192,6 +233,7 @@ static void begin_reload(struct daemon *daemon)
 		daemon->wants_reload = true;
 		return;
 	}
+	daemon->is_loading = r == 0;
 	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
 	if (r < 0) {
 		_cleanup_(sbuf_fini) struct sbuf errors = SBUF_INIT;
@@ -212,6 +254,11 @@ static void on_loaded(void *ctx, int error, const struct conf_errors *found, str
 	struct daemon *daemon = ctx;
 	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 1024 * 1024 };
 
+	daemon->is_loading = false;
+	if (daemon->is_stopping) {
+		config_unref(config);
+		return;
+	}
 	if (daemon->wants_reload) {
 		daemon->wants_reload = false;
 		config_unref(config);
@@ -230,9 +277,17 @@ static void on_loaded(void *ctx, int error, const struct conf_errors *found, str
 	end_reload(daemon, &errors);
 }
 
+/* A load under way is not thrown away for a signal: under a storm of them none would ever be live.
+ * Who asked on the status port waits for the answer to his own question, hence begin_reload. */
 static void on_reload_timer(struct timer *timer)
 {
-	begin_reload(container_of(timer, struct daemon, reload));
+	struct daemon *daemon = container_of(timer, struct daemon, reload);
+
+	if (daemon->is_loading)
+		(void)timer_set(timers_of(daemon), timer,
+			timers_of(daemon)->now + reload_distance); /* has its place */
+	else if (!daemon->is_stopping)
+		begin_reload(daemon);
 }
 
 /* ---- signals ---- */
@@ -248,13 +303,21 @@ static void on_hangup(void *arg, int signal_number)
 			max_of(timers->now, daemon->reloaded_at + reload_distance));
 }
 
+static void on_second_terminate(int signal_number)
+{
+	(void)signal_number;
+	_exit(EXIT_OK); /* asked twice: someone is in a hurry */
+}
+
+/* The loop ends now and hears no more signals; a load under way may still keep us. */
 static void on_terminate(void *arg, int signal_number)
 {
+	const struct sigaction at_once = { .sa_handler = on_second_terminate };
 	struct daemon *daemon = arg;
 
 	(void)signal_number;
-	if (daemon->is_stopping)
-		_exit(EXIT_OK); /* asked twice: someone is in a hurry */
+	(void)sigaction(SIGTERM, &at_once, NULL); /* cannot fail for valid signals */
+	(void)sigaction(SIGINT, &at_once, NULL);
 	daemon->is_stopping = true;
 	notify_send(&daemon->notify, "STOPPING=1\nSTATUS=stopping");
 	log_printf(LOG_LEVEL_INFO, MSG_STOPPING, "stopping; checks under way are abandoned");

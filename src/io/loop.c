@@ -67,10 +67,13 @@ struct loop_fd {
 	unsigned events;
 };
 
+/* A turn that takes so long is a pause as well: most likely the process was stopped in it. */
 static void read_clocks(struct loop *loop)
 {
 	loop->timers.now = clock_monotonic();
 	loop->timers.real = clock_realtime();
+	if (loop->turn_began != 0 && loop->timers.now - loop->turn_began > pause_limit)
+		loop->timers.paused_until = loop->timers.now;
 }
 
 /* The monotonic clock stands still while the machine is suspended, the boot clock does not. */
@@ -227,8 +230,10 @@ static void arm_timer_fd(struct loop *loop)
 
 static void end_turn(struct loop *loop)
 {
-	usec_t turn = clock_monotonic() - loop->turn_began;
+	usec_t turn;
 
+	read_clocks(loop);
+	turn = loop->timers.now - loop->turn_began;
 	loop->turn_began = 0;
 	loop->stats.turns_total++;
 	if (turn > loop->stats.turn_max)

@@ -113,6 +113,20 @@ def test_storm_of_hangups_ends_with_the_last_file(server, start):
     daemon.assert_loop_never_stalled()
 
 
+def test_storm_without_end_does_not_keep_a_configuration_from_being_live(server, start):
+    """D3: hangups come faster than a large file is read; still the file gets its turn."""
+    endpoints = [http_endpoint(f"endpoint-{number}", server.url("healthy"), interval="1h")
+                 for number in range(3000)]
+    daemon = start({"endpoints": endpoints})
+    daemon.write_config({"endpoints": endpoints[1:]})
+
+    def is_live():
+        daemon.signal(signal.SIGHUP)
+        return generation(daemon) >= 3
+
+    wait_until(is_live, 20, "a reload in the middle of the storm")
+
+
 def test_half_written_file_changes_nothing(server, start):
     daemon = start({"endpoints": canary_endpoints(server.url("healthy"))})
     whole = open(daemon.config_path, encoding="utf-8").read()

@@ -177,6 +177,28 @@ static void on_slow(struct timer *timer)
 	loop_stop(the_fixture->loop);
 }
 
+static void on_very_slow(struct timer *timer)
+{
+	usec_t until = clock_monotonic() + USEC_PER_SEC + 10 * USEC_PER_MSEC;
+
+	(void)timer;
+	while (clock_monotonic() < until)
+		;
+	loop_stop(the_fixture->loop);
+}
+
+static void test_a_process_that_stood_still_in_a_turn_was_paused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct timers *timers = loop_timers(fixture->loop);
+
+	fixture->timer.fn = on_very_slow;
+	assert_int_equal(timer_set(timers, &fixture->timer, clock_monotonic()), 0);
+	assert_int_equal(timers->paused_until, 0);
+	assert_int_equal(loop_run(fixture->loop), 0);
+	assert_int_equal(timers->paused_until, timers->now);
+}
+
 static void test_long_turn_is_told(void **state)
 {
 	struct fixture *fixture = *state;
@@ -251,6 +273,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_tasks_that_defer_themselves_do_not_stop_the_loop, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_signals_arrive_in_the_loop, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_process_that_stood_still_in_a_turn_was_paused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long_turn_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_a_crowd_of_descriptors_does_not_hold_up_a_timer, set_up, tear_down),
