@@ -378,6 +378,8 @@ static int build(struct daemon *daemon)
 			&daemon->loader);
 	if (r == 0)
 		r = watch_signals(daemon);
+	if (r < 0)
+		log_err("cannot start: %s", strerror(-r));
 	return r;
 }
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import namespace
-from harness import DatagramSink, http_endpoint, parse_journal, wait_until
+from harness import Daemon, DatagramSink, http_endpoint, parse_journal, wait_until
 from hostile import answering
 
 
@@ -30,6 +30,23 @@ def test_fd_limit_of_64_checks_all_endpoints_without_false_down(server, start):
     log = daemon.stderr()
     assert log.count("descriptor") <= 2, log
     assert daemon.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize("limit", [6, 8, 10, 12, 16, 24])
+def test_hopeless_fd_limit_is_a_clear_error_or_no_problem(server, limit):
+    """However low the limit is: it runs and checks, or it says why it cannot."""
+    daemon = Daemon({"endpoints": [http_endpoint("well", server.url("healthy"))]},
+                    rlimits={resource.RLIMIT_NOFILE: limit})
+    daemon.start(ready_seconds=0)
+    try:
+        wait_until(lambda: daemon.notified("READY") or daemon.process.poll() is not None, 10,
+                   "READY or an end")
+        if daemon.process.poll() is not None:
+            assert daemon.process.returncode > 0
+            assert "open files" in daemon.stderr()
+            daemon.stopped = True
+    finally:
+        daemon.close()
 
 
 def test_running_out_of_descriptors_is_unknown_never_down(server, start):
