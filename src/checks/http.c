@@ -7,7 +7,7 @@
  * Redirects are followed here and not by libcurl, which would carry custom headers, and with them
  * keys, to any host.
  */
-#include "modelhealth/base/sbuf.h"
+#include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/httpparams.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/retryafter.h"
@@ -15,29 +15,21 @@
 #include "modelhealth/io/loop.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum {
-	ANSWER_KEPT = 4096
-}; /* bytes of buffer that an idle probe may hold */
-
 struct http_probe {
-	struct probe *probe;
-	struct http_lane *lane;
-	struct http_transfer *transfer; /* NULL = idle */
-	struct url *hop;                /* where a redirect has led; NULL = the configured url */
+	struct exchange exchange;
+	struct url *hop; /* where a redirect has led; NULL = the configured url */
 	unsigned hops;
 	bool is_kept_stale; /* the kept connection ended; asks again over a fresh one */
 	const char *method; /* of this hop */
 	const char *body;
 	struct tls_setup stranger_tls; /* for other origins: without our certificate */
-	struct sbuf answer;            /* the body, when an assertion needs it */
 };
 
 static const struct http_params *params_of(const struct http_probe *state)
 {
-	return state->probe->spec->params;
+	return state->exchange.probe->spec->params;
 }
 
 static const struct url *hop_url(const struct http_probe *state)
@@ -50,19 +42,17 @@ static bool is_at_home(const struct http_probe *state)
 	return !state->hop || url_same_origin(state->hop, params_of(state)->target.url);
 }
 
-/* Goes back to what an idle probe may hold; a large answer is not kept between checks. */
+/* Goes back to what an idle probe may hold. */
 static void forget_answer(struct http_probe *state)
 {
 	state->hop = url_free(state->hop);
-	if (state->answer.cap > ANSWER_KEPT)
-		sbuf_fini(&state->answer);
-	sbuf_clear(&state->answer);
+	exchange_forget(&state->exchange);
 }
 
 static void end(struct http_probe *state)
 {
 	forget_answer(state);
-	state->probe->done(state->probe);
+	state->exchange.probe->done(state->exchange.probe);
 }
 
 /* ---- redirects ---- */
@@ -103,7 +93,7 @@ static int start_hop(struct http_probe *state);
 
 static void refuse(struct http_probe *state, const char *why)
 {
-	struct result *result = &state->probe->result;
+	struct result *result = &state->exchange.probe->result;
 
 	result_set(result, REASON_REDIRECT_REFUSED, "status %u: redirect %s", result->http_status,
 		why);
@@ -115,14 +105,14 @@ static void begin_hop(struct http_probe *state)
 {
 	if (start_hop(state) == 0)
 		return;
-	result_set(&state->probe->result, REASON_LOCAL_MEMORY, NULL);
+	result_set(&state->exchange.probe->result, REASON_LOCAL_MEMORY, NULL);
 	end(state);
 }
 
 static void follow(struct http_probe *state, const char *location)
 {
 	const struct http_params *http = params_of(state);
-	uint32_t status = state->probe->result.http_status;
+	uint32_t status = state->exchange.probe->result.http_status;
 	const char *why = "is malformed";
 	struct url *to = NULL;
 	int r;
@@ -137,7 +127,7 @@ static void follow(struct http_probe *state, const char *location)
 	if (r == 0)
 		why = refuse_hop(state, status, to);
 	if (r == -ENOMEM) {
-		result_set(&state->probe->result, REASON_LOCAL_MEMORY, NULL);
+		result_set(&state->exchange.probe->result, REASON_LOCAL_MEMORY, NULL);
 		end(state);
 		return;
 	}
@@ -166,15 +156,15 @@ static const char *answer_header(void *transfer, const char *name, size_t index)
 static void judge(struct http_probe *state, struct http_transfer *transfer,
 	const struct http_outcome *outcome)
 {
-	struct result *result = &state->probe->result;
-	usec_t now = loop_timers(state->probe->io->loop)->real;
+	struct result *result = &state->exchange.probe->result;
+	usec_t now = loop_timers(state->exchange.probe->io->loop)->real;
 	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
 	struct observation seen = {
 		.http_status = result->http_status,
 		.header = answer_header,
 		.ctx = transfer,
-		.body = sbuf_str(&state->answer),
-		.body_len = state->answer.len,
+		.body = sbuf_str(&state->exchange.answer),
+		.body_len = state->exchange.answer.len,
 		.size = outcome->body_bytes,
 		.latency = result->timing[TIMING_TOTAL],
 		.now = now,
@@ -194,7 +184,7 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
  * (RFC 9110, 15.5.9). Libcurl itself repeats on a fresh one when the kept one was only closed. */
 static bool is_farewell(const struct http_probe *state)
 {
-	const struct result *result = &state->probe->result;
+	const struct result *result = &state->exchange.probe->result;
 
 	return result->reused && result->http_status == 408 && !state->is_kept_stale;
 }
@@ -203,10 +193,10 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 {
 	struct http_probe *state = arg;
 	const struct http_params *http = params_of(state);
-	struct result *result = &state->probe->result;
+	struct result *result = &state->exchange.probe->result;
 	const char *location = NULL;
 
-	state->transfer = NULL;
+	state->exchange.transfer = NULL;
 	*result = outcome->result;
 	if (result->reason != REASON_OK) {
 		end(state);
@@ -224,7 +214,7 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 		follow(state, location);
 		return;
 	}
-	if (state->answer.failed)
+	if (state->exchange.answer.failed)
 		result_set(result, REASON_LOCAL_MEMORY, NULL);
 	else
 		judge(state, transfer, outcome);
@@ -235,7 +225,7 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 {
 	struct http_probe *state = arg;
 
-	sbuf_add(&state->answer, data, len);
+	sbuf_add(&state->exchange.answer, data, len);
 	return HTTP_MORE;
 }
 
@@ -245,7 +235,7 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 static bool wants_full_handshake(const struct http_probe *state)
 {
 	return expect_needs_certificate(&params_of(state)->expect) ||
-	       state->probe->spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
+	       state->exchange.probe->spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
 }
 
 static void fill_request(struct http_probe *state, struct http_request *request)
@@ -265,7 +255,7 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 		.max_body_bytes = http->max_body_bytes,
 		.is_body_cut = http->on_limit == ON_LIMIT_STATUS_ONLY,
 	};
-	target_request(&http->target, state->probe, request);
+	target_request(&http->target, state->exchange.probe, request);
 	request->url = hop_url(state);
 	if (is_at_home(state))
 		return;
@@ -282,38 +272,20 @@ static int start_hop(struct http_probe *state)
 {
 	struct http_request request;
 	struct http_handlers handlers = { .on_done = on_done, .arg = state };
-	struct http_lane *lane = is_at_home(state) ? state->lane : NULL;
+	struct http_lane *lane = is_at_home(state) ? state->exchange.lane : NULL;
 
 	if (expect_needs_body(&params_of(state)->expect))
 		handlers.on_data = on_data;
-	sbuf_clear(&state->answer);
+	sbuf_clear(&state->exchange.answer);
 	fill_request(state, &request);
-	return http_start(state->probe->io->httpc, lane, &request, &handlers, &state->transfer);
-}
-
-static struct http_probe *prepare(struct probe *probe)
-{
-	struct http_probe *state = probe->priv;
-
-	if (state)
-		return state;
-	state = calloc(1, sizeof *state);
-	if (!state)
-		return NULL;
-	state->probe = probe;
-	state->lane = http_lane_new(probe->io->httpc);
-	if (!state->lane) {
-		free(state);
-		return NULL;
-	}
-	probe->priv = state;
-	return state;
+	return http_start(state->exchange.probe->io->httpc, lane, &request, &handlers,
+		&state->exchange.transfer);
 }
 
 static void http_kind_start(struct probe *probe)
 {
 	const struct http_params *http = probe->spec->params;
-	struct http_probe *state = prepare(probe);
+	struct http_probe *state = exchange_open(probe, sizeof *state);
 
 	if (state) {
 		state->hops = 0;
@@ -323,28 +295,15 @@ static void http_kind_start(struct probe *probe)
 		if (start_hop(state) == 0)
 			return;
 	}
-	result_set(&probe->result, REASON_LOCAL_MEMORY, NULL);
-	probe->done(probe);
+	exchange_starve(probe);
 }
 
 static void http_kind_cancel(struct probe *probe)
 {
 	struct http_probe *state = probe->priv;
 
-	http_cancel(take_ptr(state->transfer));
-	forget_answer(state);
-}
-
-static void http_kind_fini(struct probe *probe)
-{
-	struct http_probe *state = probe->priv;
-
-	if (!state)
-		return;
-	http_lane_free(state->lane);
-	sbuf_fini(&state->answer);
-	free(state);
-	probe->priv = NULL;
+	state->hop = url_free(state->hop);
+	exchange_cancel(probe);
 }
 
 const struct check_kind check_http = {
@@ -355,5 +314,5 @@ const struct check_kind check_http = {
 	.dispose = http_dispose,
 	.start = http_kind_start,
 	.cancel = http_kind_cancel,
-	.fini = http_kind_fini,
+	.fini = exchange_fini,
 };

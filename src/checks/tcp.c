@@ -3,14 +3,12 @@
  * The tcp check: connects, with TLS when the URL says tls://, and when configured sends a text and
  * waits for an answer (Redis PING, an SMTP banner). The engine starts and cancels it.
  */
-#include "modelhealth/base/sbuf.h"
+#include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/checks/target.h"
 #include "modelhealth/core/expect.h"
 #include "modelhealth/io/io.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -21,13 +19,6 @@ struct tcp_params {
 	struct target target;
 	const char *send;
 	struct expect_text expect;
-};
-
-struct tcp_probe {
-	struct probe *probe;
-	struct http_lane *lane;
-	struct http_transfer *transfer; /* NULL = idle */
-	struct sbuf answer;
 };
 
 static const struct conf_key tcp_keys[] = {
@@ -73,7 +64,7 @@ static void tcp_dispose(const void *params)
 	target_dispose(&tcp->target);
 }
 
-static const struct expect_text *expected_by(const struct tcp_probe *state)
+static const struct expect_text *expected_by(const struct exchange *state)
 {
 	const struct tcp_params *tcp = state->probe->spec->params;
 
@@ -83,7 +74,7 @@ static const struct expect_text *expected_by(const struct tcp_probe *state)
 /* Reads on until the answer is what it should be; what must not come can still come. */
 static enum http_appetite on_data(void *arg, const char *data, size_t len)
 {
-	struct tcp_probe *state = arg;
+	struct exchange *state = arg;
 	const struct expect_text *expect = expected_by(state);
 
 	sbuf_add(&state->answer, data, len);
@@ -95,7 +86,7 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 
 /* An answer that came but is not the expected one says more than the deadline that ended the
  * wait for the rest of it. */
-static void judge(struct tcp_probe *state, struct result *result)
+static void judge(struct exchange *state, struct result *result)
 {
 	const struct expect_text *expect = expected_by(state);
 	bool is_waited_out =
@@ -115,39 +106,20 @@ static void judge(struct tcp_probe *state, struct result *result)
 
 static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
 {
-	struct tcp_probe *state = arg;
+	struct exchange *state = arg;
 
 	(void)transfer;
 	state->transfer = NULL;
 	state->probe->result = outcome->result;
 	judge(state, &state->probe->result);
-	sbuf_fini(&state->answer);
+	exchange_forget(state);
 	state->probe->done(state->probe);
-}
-
-static struct tcp_probe *prepare(struct probe *probe)
-{
-	struct tcp_probe *state = probe->priv;
-
-	if (state)
-		return state;
-	state = calloc(1, sizeof *state);
-	if (!state)
-		return NULL;
-	state->probe = probe;
-	state->lane = http_lane_new(probe->io->httpc);
-	if (!state->lane) {
-		free(state);
-		return NULL;
-	}
-	probe->priv = state;
-	return state;
 }
 
 static void tcp_start(struct probe *probe)
 {
 	const struct tcp_params *tcp = probe->spec->params;
-	struct tcp_probe *state = prepare(probe);
+	struct exchange *state = exchange_open(probe, sizeof *state);
 	struct http_request request = {
 		.body = tcp->send,
 		.body_len = tcp->send ? strlen(tcp->send) : 0,
@@ -165,27 +137,7 @@ static void tcp_start(struct probe *probe)
 	if (state && http_start(probe->io->httpc, state->lane, &request, &handlers,
 			     &state->transfer) == 0)
 		return;
-	result_set(&probe->result, REASON_LOCAL_MEMORY, NULL);
-	probe->done(probe);
-}
-
-static void tcp_cancel(struct probe *probe)
-{
-	struct tcp_probe *state = probe->priv;
-
-	http_cancel(take_ptr(state->transfer));
-	sbuf_fini(&state->answer);
-}
-
-static void tcp_fini(struct probe *probe)
-{
-	struct tcp_probe *state = probe->priv;
-
-	if (!state)
-		return;
-	http_lane_free(state->lane);
-	free(state);
-	probe->priv = NULL;
+	exchange_starve(probe);
 }
 
 const struct check_kind check_tcp = {
@@ -195,6 +147,6 @@ const struct check_kind check_tcp = {
 	.compile = tcp_compile,
 	.dispose = tcp_dispose,
 	.start = tcp_start,
-	.cancel = tcp_cancel,
-	.fini = tcp_fini,
+	.cancel = exchange_cancel,
+	.fini = exchange_fini,
 };
