@@ -233,6 +233,21 @@ def test_bad_requests_get_an_answer_and_the_door(simulate):
     assert request(simulator.connection(), "POST", "/v1/chat/completions", body="{").status == 400
 
 
+def test_requests_that_come_during_an_answer_wait_for_its_end(simulate):
+    """The buffer moves under the answer that is being generated."""
+    simulator = simulate(",ttft=200ms,gap=0")
+    body = json.dumps({"model": MODEL, "messages": ["x" * 30000]}).encode()
+    post = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", simulator.port), timeout=5 * PATIENCE) as sock:
+        sock.sendall(post + b"\r\n" + body)
+        wait_until(lambda: simulator.metric("vllm:num_requests_running") == 1, 5, "the first chat")
+        sock.sendall((post + b"\r\n" + body + post + b"Connection: close\r\n\r\n" + body))
+        received = b""
+        while chunk := sock.recv(65536):
+            received += chunk
+    assert received.count(b"HTTP/1.1 200 OK") == received.count(b'"finish_reason":"stop"') == 3
+
+
 def test_all_errors_of_a_file_are_told(tmp_path):
     path = tmp_path / "sim.yaml"
     path.write_text("seed: x\nservers:\n  - { listen: '10.0.0.1:80', fault: [ hang, flood ] }\n"

@@ -61,7 +61,7 @@ void answer_write(struct exchange *exchange, uint64_t status, const char *header
 		sbuf_puts(out, headers);
 	sbuf_puts(out, "\r\n");
 	exchange->body_at = out->len;
-	if (!slice_is(exchange->request.method, "HEAD"))
+	if (!exchange->request.is_head)
 		sbuf_add(out, body.data, body.len);
 }
 

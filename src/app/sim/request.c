@@ -120,6 +120,7 @@ int request_parse(const char *data, size_t len, struct request *ret_request)
 	if (head.content_length > REQUEST_MAX_BODY)
 		return -E2BIG;
 	request.body = (struct slice){ data + head_len, (size_t)head.content_length };
+	request.is_head = slice_is(request.method, "HEAD");
 	request.keep_alive = head.keep_alive;
 	request.size = head_len + request.body.len;
 	if (len < request.size)

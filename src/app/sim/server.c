@@ -311,6 +311,7 @@ static void refuse_request(struct connection *connection, int error)
 	};
 	struct exchange *exchange = &connection->exchange;
 
+	exchange->request = (struct request){ 0 };
 	for (size_t i = 0; i < array_size(rows); i++)
 		if (rows[i].error == error)
 			answer_json(exchange, rows[i].status, rows[i].body);

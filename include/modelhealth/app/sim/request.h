@@ -20,6 +20,7 @@ struct slice {
 
 struct request {
 	struct slice method, path, query, body; /* borrowed from the parsed buffer */
+	bool is_head;                           /* the answer has no body */
 	bool keep_alive;
 	size_t size; /* bytes of the buffer that the request took */
 };

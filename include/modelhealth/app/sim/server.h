@@ -63,7 +63,7 @@ enum exchange_end {
 /* One request and its answer. */
 struct exchange {
 	struct server *server;
-	struct request request; /* borrowed: valid only while the answer begins */
+	struct request request; /* its slices are valid only while the answer begins */
 	struct sbuf out;        /* what is ready to be sent */
 	size_t body_at;         /* where the body begins in out, while out is whole */
 	enum exchange_end end;
