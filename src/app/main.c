@@ -5,11 +5,13 @@
  */
 #include "modelhealth/app/options.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
 	"Usage: modelhealthd [OPTION]...\n"
@@ -161,6 +163,19 @@ static void tune_malloc(void)
 	(void)mallopt(M_ARENA_MAX, 1);
 }
 
+/* With standard error closed its number would go to the next descriptor that we open, and our log
+ * to a target or a client. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static int (*const modes[])(const struct options *) = {
@@ -171,8 +186,10 @@ int main(int argc, char **argv)
 		[RUN_RELOAD] = run_reload,
 	};
 	struct options options;
-	int code = options_parse(argc, argv, &options);
+	int code;
 
+	fill_standard_fds();
+	code = options_parse(argc, argv, &options);
 	tune_malloc();
 	return code >= 0 ? code : modes[options.mode](&options);
 }

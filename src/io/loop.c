@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /*
@@ -139,6 +140,7 @@ static void on_libevent_log(int severity, const char *message)
 static void on_libevent_fatal(int error)
 {
 	log_err("libevent gives up (error %d); the service manager restarts us", error);
+	_exit(EX_OSERR);
 }
 
 static int open_base(struct loop *loop)

@@ -8,11 +8,12 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
 
-from harness import Daemon, closed_port, http_endpoint, parse_notify, run_daemon, wait_until
+from harness import Daemon, binary, closed_port, http_endpoint, parse_notify, run_daemon, wait_until
 from hostile import FullBacklog, answering
 
 # ---- options ----
@@ -225,6 +226,33 @@ def test_closed_stderr_does_no_harm(server):
         daemon.wait_checked(checks=2)
         assert daemon.endpoint("gone")["state"] == "down"
     os.close(write_end)
+
+
+def test_no_standard_descriptors_at_all_do_no_harm(tmp_path):
+    """What we open must not get the number of standard error: our log would go there."""
+    config = tmp_path / "config.yaml"
+    config.write_text("status: { listen: [ 127.0.0.1:0 ] }\nendpoints:\n"
+                      "  - { name: gone, type: http, url: http://127.0.0.1:1/ }\n")
+    os.chmod(config, 0o600)
+    shell = subprocess.run(
+        ["sh", "-c", '"$0" --config "$1" <&- >&- 2>&- & '
+         'for i in $(seq 500); do [ -e /proc/$!/fd/9 ] && break; sleep 0.01; done; '
+         'readlink /proc/$!/fd/0 /proc/$!/fd/1 /proc/$!/fd/2; kill $!; wait $!',
+         binary(), str(config)], capture_output=True, text=True, check=False, timeout=30)
+    assert shell.stdout.split() == ["/dev/null"] * 3
+    assert shell.returncode == 0
+
+
+def test_too_few_descriptors_to_start_are_named(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("status: { listen: [ 127.0.0.1:0 ] }\n")
+    os.chmod(config, 0o600)
+    for limit in range(6, 9):
+        ended = subprocess.run(["sh", "-c", 'ulimit -n "$2"; exec "$0" --config "$1"',
+                                binary(), str(config), str(limit)],
+                               capture_output=True, text=True, check=False, timeout=30)
+        assert ended.returncode in (2, 71), (limit, ended.stderr)
+        assert "Too many open files" in ended.stderr, (limit, ended.stderr)
 
 
 def test_full_pipe_at_stderr_never_blocks(server):
