@@ -304,6 +304,19 @@ void schedule_on_token(struct timer *timer)
 	schedule_pump(host->engine);
 }
 
+/* Over how much time a slot that passed should be spread; 0 = it may start at once. After a pause
+ * all take the same time, for then they are as dense as they would have been. */
+static usec_t spread_of(const struct engine *engine, const struct check *check, usec_t late)
+{
+	usec_t span = late > pile_up ? late : 0;
+
+	if (check->is_spread)
+		return 0; /* once: who is always late would never start */
+	if (engine->timers->now - late <= engine->timers->paused_until)
+		span = max_of(span, engine->timers->paused_for);
+	return min_of(span, check->view.spec->interval);
+}
+
 static void note_lateness(struct engine *engine, usec_t late)
 {
 	histogram_add_fine(&engine->self.lateness, late);
@@ -316,14 +329,14 @@ void schedule_on_slot(struct timer *timer)
 	struct engine *engine = check_engine(check);
 	usec_t now = engine->timers->now;
 	usec_t late = now - timer->at;
+	usec_t span = spread_of(engine, check, late);
 
 	must(check->magic == CHECK_MAGIC);
 	note_lateness(engine, late);
-	if (late > pile_up && !check->is_spread) {
+	if (span > 0) {
 		check->view.overruns_total++;
-		check->is_spread = true; /* once: who is always late would never start */
-		arm(engine, check,
-			now + rand_below(&engine->rand, min_of(late, check->view.spec->interval)));
+		check->is_spread = true;
+		arm(engine, check, now + rand_below(&engine->rand, span));
 		return;
 	}
 	if (check->phase != CHECK_IDLE) {

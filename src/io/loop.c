@@ -68,24 +68,31 @@ struct loop_fd {
 	unsigned events;
 };
 
+static void note_pause(struct loop *loop, usec_t length)
+{
+	loop->timers.paused_until = loop->timers.now;
+	loop->timers.paused_for = length;
+}
+
 /* A turn that takes so long is a pause as well: most likely the process was stopped in it. */
 static void read_clocks(struct loop *loop)
 {
 	loop->timers.now = clock_monotonic();
 	loop->timers.real = clock_realtime();
 	if (loop->turn_began != 0 && loop->timers.now - loop->turn_began > pause_limit)
-		loop->timers.paused_until = loop->timers.now;
+		note_pause(loop, loop->timers.now - loop->turn_began);
 }
 
 /* The monotonic clock stands still while the machine is suspended, the boot clock does not. */
-static void note_pause(struct loop *loop)
+static void look_for_pause(struct loop *loop)
 {
 	usec_t now = loop->timers.now;
 	usec_t suspended = clock_boottime() - now;
 
-	if ((loop->armed_at != USEC_NEVER && now > loop->armed_at + pause_limit) ||
-		suspended > loop->suspended + pause_limit)
-		loop->timers.paused_until = now;
+	if (loop->armed_at != USEC_NEVER && now > loop->armed_at + pause_limit)
+		note_pause(loop, now - loop->armed_at);
+	else if (suspended > loop->suspended + pause_limit)
+		note_pause(loop, suspended - loop->suspended);
 	loop->suspended = suspended;
 }
 
@@ -94,7 +101,7 @@ void loop_wake(struct loop *loop)
 	read_clocks(loop);
 	if (loop->turn_began == 0) {
 		loop->turn_began = loop->timers.now;
-		note_pause(loop);
+		look_for_pause(loop);
 	} else if (loop->timers.now - loop->turn_began > part_limit) {
 		(void)event_base_loopbreak(loop->base); /* after this callback; none is lost */
 	}

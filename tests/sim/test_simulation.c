@@ -273,6 +273,12 @@ static void test_no_burst_after_a_pause(void **state)
 	count_from(&world);
 	world_run(&world, 20 * second);
 	assert_true(peak() <= 2400); /* twice the steady rate, and chance */
+	for (usec_t span = second; span < 8 * second; span += second) {
+		world_pause(&world, span);
+		count_from(&world);
+		world_run(&world, 20 * second);
+		assert_true(peak() <= 2400);
+	}
 	world_fini(&world);
 }
 

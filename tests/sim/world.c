@@ -340,6 +340,7 @@ void world_pause(struct world *world, usec_t span)
 	world->timers.now += span;
 	world->timers.real = world->timers.now + world->real_offset;
 	world->timers.paused_until = world->timers.now;
+	world->timers.paused_for = span;
 }
 
 const struct endpoint_view *world_endpoint(struct world *world, size_t i)

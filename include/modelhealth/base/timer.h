@@ -38,6 +38,7 @@ struct timers {
 	/* When the last long pause of this process ended (suspended, stopped, starved); 0 = none.
 	 * What was under way then has been timed by a clock that stood still. */
 	usec_t paused_until;
+	usec_t paused_for; /* how long it lasted */
 	struct timer_slot *heap;
 	size_t n, cap;
 	uint64_t sequence;
