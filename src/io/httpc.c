@@ -383,6 +383,18 @@ static void finish_answer(struct http_transfer *transfer)
 
 static void start_dialogue(struct http_transfer *transfer);
 
+static bool is_flooding(const struct http_transfer *transfer)
+{
+	return transfer->peer && tls_peer_facts(transfer->peer)->is_flooding;
+}
+
+static void finish_flood(struct http_transfer *transfer)
+{
+	result_set(&transfer->outcome.result, REASON_PROTOCOL_ERROR,
+		"a flood that is neither header nor body");
+	finish(transfer);
+}
+
 static void on_message(void *arg, CURL *easy, CURLcode code)
 {
 	struct http_transfer *transfer = NULL;
@@ -393,6 +405,8 @@ static void on_message(void *arg, CURL *easy, CURLcode code)
 		transfer->outcome.result.lib_err = (int)code;
 	if (transfer->is_stopped)
 		finish(transfer);
+	else if (code != CURLE_OK && is_flooding(transfer))
+		finish_flood(transfer);
 	else if (code == CURLE_COULDNT_CONNECT)
 		finish_connect_failure(transfer);
 	else if (code != CURLE_OK)
@@ -410,6 +424,8 @@ static void on_readable(void *arg, CURL *easy)
 	(void)arg;
 	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 	transfer->active_at = now_of(transfer);
+	if (transfer->peer)
+		tls_peer_note_progress(transfer->peer);
 }
 
 static void on_lost(void *arg, CURL *easy)
