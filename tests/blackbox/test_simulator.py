@@ -82,6 +82,19 @@ def test_plain_answers_follow_the_settings(simulate):
     assert simulator.get("/v1/models").json["data"][0]["id"] == MODEL
 
 
+def test_a_delayed_answer_costs_no_cpu(simulate):
+    sim = simulate(",delay=1500ms")
+
+    def cpu_seconds():
+        with open(f"/proc/{sim.process.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = cpu_seconds()
+    assert sim.get("/health").status == 200
+    assert cpu_seconds() - before < 0.5
+
+
 def test_connections_are_kept_until_they_idle(simulate):
     simulator = simulate(",idle=100ms")
     connection = simulator.connection()

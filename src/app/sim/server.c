@@ -383,7 +383,10 @@ static void receive(struct connection *connection)
 /* The end of every entry: frees a closed connection, or watches for what it waits for. */
 static void leave(struct connection *connection)
 {
-	bool wants_write = connection->exchange.out.len > 0 && !timer_is_set(&connection->drip);
+	/* An answer that is written but still delayed must not be waited for: the socket is always
+	 * ready for it. */
+	bool wants_write = connection->phase == SENDING && connection->exchange.out.len > 0 &&
+			   !timer_is_set(&connection->drip);
 	unsigned events = has_room(connection) ? LOOP_READ : 0u;
 
 	if (connection->tls && tlsd_wants_write(connection->tls))
