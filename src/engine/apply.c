@@ -7,6 +7,8 @@
  */
 #include "private.h"
 
+#include "modelhealth/core/verdict.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,6 +458,8 @@ static void begin(struct engine *engine)
 	for (size_t i = 0; i < engine->n_endpoints; i++) {
 		struct endpoint *endpoint = engine->endpoints[i];
 
+		if (endpoint->view.since == 0)
+			verdict_decide(&endpoint->view); /* what `init` assumes */
 		engine->snapshot.n_state[endpoint->view.state]++;
 		for (size_t j = 0; j < endpoint->n_checks; j++) {
 			struct check *check = endpoint->checks[j];

@@ -307,6 +307,25 @@ static void test_a_pause_of_ours_takes_no_target_down(void **state)
 
 /* ---- states ---- */
 
+static void test_endpoint_starts_in_the_state_that_init_assumes(void **state)
+{
+	struct world world;
+	struct world_conf conf = { .n_endpoints = 1,
+		.min_interval = 10 * second,
+		.max_interval = 10 * second,
+		.init = HEALTH_INIT_UP };
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world_apply(&world, 1, SALT_NONE);
+	assert_int_equal(world_endpoint(&world, 0)->state, STATE_UP);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 1);
+	world_run(&world, 30 * second);
+	assert_int_equal(world.transitions, 0); /* it was right to assume so */
+	world_fini(&world);
+}
+
 static void test_down_after_fall_failures_and_up_after_rise(void **state)
 {
 	struct world world;
@@ -1014,6 +1033,7 @@ int main(void)
 		cmocka_unit_test(test_start_of_ten_thousand_is_spread),
 		cmocka_unit_test(test_no_burst_after_a_pause),
 		cmocka_unit_test(test_a_pause_of_ours_takes_no_target_down),
+		cmocka_unit_test(test_endpoint_starts_in_the_state_that_init_assumes),
 		cmocka_unit_test(test_down_after_fall_failures_and_up_after_rise),
 		cmocka_unit_test(test_our_own_faults_are_unknown_and_cost_nothing),
 		cmocka_unit_test(test_lost_network_of_ours_freezes_states),

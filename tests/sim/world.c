@@ -208,7 +208,11 @@ static void fill_check(
 		.jitter = world->conf.jitter,
 		.timeout = { .total = 5 * USEC_PER_SEC },
 		.retry = world->conf.retry,
-		.health = { .rise = 2, .fall = 3, .degraded_rise = 2, .degraded_fall = 2 },
+		.health = { .rise = 2,
+			.fall = 3,
+			.degraded_rise = 2,
+			.degraded_fall = 2,
+			.init = world->conf.init },
 		.identity_hash = salt == SALT_IDENTITY && changes ? world->configs + 2 : 1,
 		.content_hash = interval,
 	};

@@ -27,6 +27,7 @@ struct world_conf {
 	struct limits limits;
 	struct retry retry;
 	usec_t jitter;
+	enum health_init init;
 	const char *host_prefix;
 };
 
