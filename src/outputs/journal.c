@@ -47,6 +47,15 @@ static void write_message(const struct transition *transition, struct sbuf *out)
 		sbuf_puts(out, "; flapping");
 }
 
+/* A start where all is well is one line, not one per endpoint; and an endpoint that a reload made
+ * begin anew has nothing to say before its first result. */
+static bool is_news(const struct transition *transition)
+{
+	if (transition->first && transition->to == STATE_UP)
+		return false;
+	return transition->endpoint->reason != REASON_NEVER_CHECKED;
+}
+
 static void on_transition(const struct transition *transition)
 {
 	const struct endpoint_view *endpoint = transition->endpoint;
@@ -55,8 +64,8 @@ static void on_transition(const struct transition *transition)
 	char lasted[NUMBER_SIZE], status[NUMBER_SIZE], attempts[NUMBER_SIZE];
 	bool has_status = why && why->http_status != 0;
 
-	if (transition->first && transition->to == STATE_UP)
-		return; /* a start where all is well is one line, not one per endpoint */
+	if (!is_news(transition))
+		return;
 	write_message(transition, &message);
 	(void)snprintf(lasted, sizeof lasted, "%" PRIu64, transition->lasted); /* these fit */
 	(void)snprintf(status, sizeof status, "%u", has_status ? why->http_status : 0);

@@ -199,6 +199,20 @@ static void test_a_change_is_one_record_with_fields(void **state)
 	world_close(&world);
 }
 
+static void test_what_is_no_news_is_not_told(void **state)
+{
+	struct world world;
+	(void)state;
+
+	world_open(&world, 1);
+	set_reason(&world, REASON_OK, "");
+	assert_int_equal(tell(&world, STATE_UNKNOWN, true).n, 0);
+	assert_int_equal(tell(&world, STATE_DOWN, false).n, 1);
+	set_reason(&world, REASON_NEVER_CHECKED, "");
+	assert_int_equal(tell(&world, STATE_UP, false).n, 0);
+	world_close(&world);
+}
+
 static void test_what_we_cannot_tell_is_never_called_down(void **state)
 {
 	struct world world;
@@ -247,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_all_endpoints_have_a_line_over_slices),
 		cmocka_unit_test(test_hostile_text_stays_on_its_line_without_control_characters),
 		cmocka_unit_test(test_a_change_is_one_record_with_fields),
+		cmocka_unit_test(test_what_is_no_news_is_not_told),
 		cmocka_unit_test(test_what_we_cannot_tell_is_never_called_down),
 		cmocka_unit_test(test_good_news_at_the_start_is_no_news),
 		cmocka_unit_test(test_flapping_is_said),
