@@ -52,7 +52,9 @@ const struct conf_key http_keys[] = {
 		.offset = offsetof(struct http_params, http_version),
 		.choices = version_choices,
 		.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer in HTTP/1 "
-			"is a protocol_error; 2-direct speaks HTTP/2 without TLS and without asking." },
+			"is a protocol_error; 2-direct speaks HTTP/2 without TLS and without asking. "
+			"Ask for HTTP/2 over http:// only of servers that you trust: without TLS a "
+			"flood of HTTP/2 frames can delay other checks by seconds." },
 	{ .name = "max_body_bytes",
 		.type = CONF_SIZE,
 		.min = "0",
