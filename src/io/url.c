@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,23 @@ static bool normalise_host(char *host)
 	return len > 0 && len <= URL_MAX_HOST && strspn(host, is_ipv6 ? ipv6 : letters) == len;
 }
 
+/* libcurl sees an IPv4 address (127.1, 0x7f000001) only in what stands there plainly: "%31" it
+ * decodes to a name "1", which it would take for 0.0.0.1 in the URL that we write. So the name is
+ * read once more, as we write it. False only without memory. */
+static bool settle_host(CURLU *handle, char **host)
+{
+	char text[URL_MAX_HOST + 16];
+	char *settled = NULL;
+
+	(void)snprintf(text, sizeof text, "http://%s/", *host);
+	if (curl_url_set(handle, CURLUPART_URL, text, 0) != CURLUE_OK ||
+		curl_url_get(handle, CURLUPART_HOST, &settled, 0) != CURLUE_OK)
+		return false;
+	curl_free(*host);
+	*host = settled;
+	return true;
+}
+
 static int find_scheme(const struct parts *parts, unsigned schemes, enum url_scheme *ret_scheme)
 {
 	for (enum url_scheme scheme = 0; scheme < URL_SCHEME_N; scheme++) {
@@ -156,6 +174,8 @@ static int take_apart(CURLU *handle, unsigned schemes, struct url **ret_url, con
 	*ret_error = "has no usable host (write an international name as xn--…)";
 	if (!parts.host || !normalise_host(parts.host))
 		return -EINVAL;
+	if (!strchr(parts.host, ':') && !settle_host(handle, &parts.host))
+		return -ENOMEM;
 	*ret_error = "needs a port";
 	port = parts.port ? strtoul(parts.port, NULL, 10) : schemes_known[scheme].port;
 	if (port == 0 || port > UINT16_MAX)

@@ -29,6 +29,10 @@ static void test_url_is_taken_apart(void **state)
 		{ "http://127.1/", "127.0.0.1", "/", 80, false },
 		{ "http://0177.0.0.1/", "127.0.0.1", "/", 80, false },
 		{ "http://2130706433/", "127.0.0.1", "/", 80, false },
+		{ "http://%33/", "0.0.0.3", "/", 80, false },
+		{ "http://%31%32%37.1:8000/", "127.0.0.1", "/", 8000, false },
+		{ "http://%30x7f.1/x?y", "127.0.0.1", "/x?y", 80, false },
+		{ "http:/%61%2E/", "a.", "/", 80, false },
 		{ "http://a/../../b/./c", "a", "/b/c", 80, false },
 	};
 
@@ -150,6 +154,7 @@ static void test_url_same_origin_is_scheme_host_and_port(void **state)
 		{ "http://a/", "http://a.b/", false },
 		{ "http://a:443/", "https://a/", false },
 		{ "http://127.0.0.1/", "http://127.1/", true },
+		{ "http://127.0.0.1/", "http://%3127.%31/", true },
 	};
 
 	(void)state;
