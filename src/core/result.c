@@ -14,10 +14,29 @@ static const char *const timings[] = {
 	[TIMING_CONNECT] = "connect",
 	[TIMING_TLS] = "tls",
 	[TIMING_FIRST_BYTE] = "first_byte",
+	[TIMING_FIRST_TOKEN] = "first_token",
 	[TIMING_TRANSFER] = "transfer",
 	[TIMING_TOTAL] = "total",
 };
 static_assert(array_size(timings) == TIMING_N, "one token per timing");
+
+static const char *const load_values[] = {
+	[LOAD_RUNNING] = "running",
+	[LOAD_WAITING] = "waiting",
+	[LOAD_KV_USAGE] = "kv_usage",
+	[LOAD_PROMPT_TOKENS] = "prompt_tokens",
+	[LOAD_GENERATION_TOKENS] = "generation_tokens",
+	[LOAD_PROGRESS] = "progress",
+	[LOAD_TTFT] = "ttft",
+	[LOAD_ITL] = "itl",
+};
+static_assert(array_size(load_values) == LOAD_VALUE_N, "one token per value");
+
+const char *load_value_token(enum load_value value)
+{
+	must(value < LOAD_VALUE_N);
+	return load_values[value];
+}
 
 const char *timing_token(enum timing timing)
 {

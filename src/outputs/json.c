@@ -54,6 +54,7 @@ static void put_timings(struct jw *jw, const struct result *result)
 		[TIMING_CONNECT] = "connect_seconds",
 		[TIMING_TLS] = "tls_seconds",
 		[TIMING_FIRST_BYTE] = "first_byte_seconds",
+		[TIMING_FIRST_TOKEN] = "first_token_seconds",
 		[TIMING_TRANSFER] = "transfer_seconds",
 		[TIMING_TOTAL] = "total_seconds",
 	};

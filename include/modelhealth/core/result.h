@@ -8,13 +8,14 @@
 
 /* Spans of one check, each measured on its own (not from the start, but TOTAL). */
 enum timing {
-	TIMING_QUEUE,      /* waited for a slot here; not part of TOTAL */
-	TIMING_DNS,        /* name to addresses */
-	TIMING_CONNECT,    /* TCP handshake of the address that won */
-	TIMING_TLS,        /* TLS handshake */
-	TIMING_FIRST_BYTE, /* request sent to first byte of the answer */
-	TIMING_TRANSFER,   /* first byte to last */
-	TIMING_TOTAL,      /* start to end */
+	TIMING_QUEUE,       /* waited for a slot here; not part of TOTAL */
+	TIMING_DNS,         /* name to addresses */
+	TIMING_CONNECT,     /* TCP handshake of the address that won */
+	TIMING_TLS,         /* TLS handshake */
+	TIMING_FIRST_BYTE,  /* request sent to first byte of the answer */
+	TIMING_FIRST_TOKEN, /* request sent to the first event with text in it */
+	TIMING_TRANSFER,    /* first byte to last */
+	TIMING_TOTAL,       /* start to end */
 	TIMING_N,
 };
 
@@ -23,6 +24,58 @@ const char *timing_token(enum timing timing); /* "queue" … "total" */
 enum {
 	RESULT_DETAIL_SIZE = 120
 };
+
+/* Who counted the tokens of an answer. */
+enum token_source {
+	TOKENS_NONE,     /* no answer of a model */
+	TOKENS_COUNTED,  /* we did: events with text */
+	TOKENS_REPORTED, /* the server's own usage */
+};
+
+/* What a model's answer cost and how it came. */
+struct tokens {
+	enum token_source source;
+	uint32_t prompt;     /* 0 = not reported */
+	uint32_t completion; /* by source */
+	uint32_t gaps;       /* between events with text; 0 = the next three mean nothing */
+	usec_t gap_mean, gap_p95, gap_max;
+	double per_second; /* completion tokens after the first, 0 = cannot be told */
+};
+
+/* What a server says of its own load, in our words; by bits, since none tells all. */
+enum load_value {
+	LOAD_RUNNING,           /* requests being worked on */
+	LOAD_WAITING,           /* requests in the queue */
+	LOAD_KV_USAGE,          /* of the cache for keys and values, 0 … 1 */
+	LOAD_PROMPT_TOKENS,     /* counter */
+	LOAD_GENERATION_TOKENS, /* counter */
+	LOAD_PROGRESS,          /* counter: sum of whatever grows while work is done */
+	LOAD_TTFT,              /* seconds, mean over the last two scrapes */
+	LOAD_ITL,               /* seconds, mean over the last two scrapes */
+	LOAD_VALUE_N,
+};
+
+const char *load_value_token(enum load_value value); /* "running" … */
+
+/* How two scrapes in a row compare. */
+enum load_motion {
+	LOAD_UNKNOWN_MOTION,
+	LOAD_IDLE,      /* nothing running, nothing waiting */
+	LOAD_ADVANCING, /* work is being done: LOAD_PROGRESS grew */
+	LOAD_FLAT,      /* has work, and LOAD_PROGRESS stands still */
+};
+
+struct server_load {
+	uint32_t seen; /* bit 1u << LOAD_x: that value is known */
+	double value[LOAD_VALUE_N];
+	enum load_motion motion;
+	bool is_full; /* something waits: another request would have to queue */
+};
+
+static inline bool load_has(const struct server_load *load, enum load_value value)
+{
+	return (load->seen & (1u << value)) != 0;
+}
 
 struct result {
 	enum reason reason;
@@ -37,6 +90,10 @@ struct result {
 	int lib_err;            /* the library's code (CURLcode, ares status), 0 = none */
 	uint16_t attempts;      /* tries this result took, at least 1; set by the engine */
 	bool reused;            /* came over a kept connection */
+	/* An inference that we broke off: the server may still be working on it. */
+	bool is_abandoned;
+	struct tokens tokens;
+	struct server_load load;
 	char detail[RESULT_DETAIL_SIZE]; /* sanitised, without secrets, may be empty */
 };
 

@@ -27,10 +27,11 @@ enum tier {
 const char *tier_token(enum tier tier);
 
 struct timeouts {
-	usec_t connect;    /* name, TCP and TLS together */
-	usec_t first_byte; /* from request sent */
-	usec_t idle;       /* between two pieces of the answer */
-	usec_t total;      /* everything, retries excluded */
+	usec_t connect;     /* name, TCP and TLS together */
+	usec_t first_byte;  /* from request sent */
+	usec_t first_token; /* from request sent, of a model's answer */
+	usec_t idle;        /* between two pieces of the answer */
+	usec_t total;       /* everything, retries excluded */
 };
 
 struct retry {
@@ -45,6 +46,21 @@ struct latency_limit {
 	uint16_t last;       /* results looked at */
 };
 
+/* When an inference is asked for at all. */
+enum cost_when {
+	COST_ALWAYS,
+	COST_IDLE_OR_SUSPICIOUS, /* not while the server's own counters prove progress */
+};
+
+/* What a run of the check costs the server; set by the kind's compile. */
+struct cost {
+	bool is_inference; /* one at a time per host, none while the server is full */
+	enum cost_when when;
+	uint32_t tokens_a_run; /* estimate: prompt and answer together */
+	struct rate tokens;    /* budget; count 0 = none */
+	struct rate requests;
+};
+
 struct check_spec {
 	const char *name; /* unique in its endpoint */
 	const struct endpoint_spec *endpoint;
@@ -56,6 +72,7 @@ struct check_spec {
 	struct retry retry;
 	struct health_conf health;
 	struct latency_limit window_latency;
+	struct cost cost;
 	const void *params;     /* the kind's own, filled by its key table */
 	uint64_t identity_hash; /* over all keys whose change needs a fresh start of the check */
 	uint64_t content_hash;  /* over all keys */
@@ -68,11 +85,17 @@ struct label {
 struct endpoint_spec {
 	const struct config *config; /* that it is part of */
 	const char *name;            /* unique in the configuration */
-	const char *type;
-	const char *group; /* NULL = none */
-	const char *url;   /* as configured, userinfo and query redacted: for display */
-	const char *host;  /* "host:port" or socket path; the unit of per-host limits */
-	uint64_t key_hash; /* of the credential; the unit of per-key limits; 0 = none */
+	const char *type;            /* a check kind or a profile */
+	const char *const *models;   /* wanted; the first is the one that canaries ask */
+	size_t n_models;
+	usec_t startup_grace;    /* loading for longer is down (loading_too_long) */
+	usec_t stall_after;      /* work without progress for this long is down (stalled) */
+	bool refused_is_loading; /* the server opens its port when it has loaded */
+	unsigned per_host;       /* checks in flight to its host; 0 = limits.per_host */
+	const char *group;       /* NULL = none */
+	const char *url;         /* as configured, userinfo and query redacted: for display */
+	const char *host;        /* "host:port" or socket path; the unit of per-host limits */
+	uint64_t key_hash;       /* of the credential; the unit of per-key limits; 0 = none */
 	const struct label *labels;
 	size_t n_labels;
 	struct check_spec *checks;
