@@ -666,6 +666,23 @@ void http_cancel(struct http_transfer *transfer)
 	transfer_release(transfer);
 }
 
+void http_give_up(struct http_transfer *transfer, enum reason reason)
+{
+	must(!shard_is_inside(transfer->home->shard));
+	if (transfer->step != STEP_DONE)
+		give_up(transfer, reason);
+}
+
+usec_t http_sent_at(const struct http_transfer *transfer)
+{
+	return transfer->connected_at;
+}
+
+uint32_t http_answer_status(const struct http_transfer *transfer)
+{
+	return (uint32_t)easy_number(transfer, CURLINFO_RESPONSE_CODE);
+}
+
 const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index)
 {
 	struct curl_header *header;

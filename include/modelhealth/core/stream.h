@@ -32,6 +32,7 @@ struct dialect {
 	const char *name;        /* "chat", "embeddings" … */
 	const char *path, *body; /* templates */
 	const char *method;
+	uint16_t max_tokens;       /* ${max_tokens} of a check that sets none; 0 = the usual */
 	int framing;               /* enum framing */
 	struct pointers text;      /* of a token; the first that gives a non-empty string counts */
 	struct pointers reasoning; /* the same; counts as a token but is not part of the answer */
@@ -77,6 +78,7 @@ const char *stream_text(const struct stream *stream, size_t *ret_len); /* withou
 const char *stream_model(const struct stream *stream);                 /* NULL = not told */
 const double *stream_embedding(const struct stream *stream, size_t *ret_n);
 bool stream_has_finish(const struct stream *stream);
+const char *stream_finish(const struct stream *stream); /* the reason told; NULL = none */
 
 /*
  * At the end of the answer (or where it broke off): sets tokens, first-token timing and, unless

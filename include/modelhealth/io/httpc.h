@@ -101,6 +101,16 @@ int http_start(struct httpc *httpc, struct http_lane *lane, const struct http_re
 /* Frees the transfer without a call. Not from on_data. */
 void http_cancel(struct http_transfer *transfer);
 
+/* Ends a running transfer with this reason, which says that we waited long enough; on_done follows.
+ * Nothing when it has ended already. Not from on_data. */
+void http_give_up(struct http_transfer *transfer, enum reason reason);
+
+/* Monotonic, when the connection stood and the request began to go out; 0 = not yet. */
+usec_t http_sent_at(const struct http_transfer *transfer);
+
+/* In on_data: the status of the answer. */
+uint32_t http_answer_status(const struct http_transfer *transfer);
+
 /* In on_done: the index-th response header of that name (without case) in the final response, or
  * NULL. Borrowed until on_done returns. */
 const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `modes:` of a canary: the dialects that a kind of server speaks, by name.
+ */
+#pragma once
+
+#include "modelhealth/core/stream.h"
+
+/* A CONF_CUSTOM field: a mapping of names to dialects. */
+struct dialects {
+	const char *source; /* as configured; NULL = none */
+	const struct dialect *items;
+	size_t n;
+};
+
+extern const struct conf_key dialect_keys[]; /* into struct dialect */
+extern const struct conf_custom dialects_custom;
+
+const struct dialect *dialects_find(const struct dialects *dialects, const char *name);
+
+/* Frees what the stream_errors of each own; zeros are fine. */
+void dialects_dispose(const struct dialects *dialects);
