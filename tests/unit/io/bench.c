@@ -46,8 +46,10 @@ struct http_request bench_request(struct url **url, const char *format, ...)
 	return (struct http_request){
 		.method = "GET",
 		.url = *url,
-		.timeout = { 5 * USEC_PER_SEC, 5 * USEC_PER_SEC, 5 * USEC_PER_SEC,
-			10 * USEC_PER_SEC },
+		.timeout = { .connect = 5 * USEC_PER_SEC,
+			.first_byte = 5 * USEC_PER_SEC,
+			.idle = 5 * USEC_PER_SEC,
+			.total = 10 * USEC_PER_SEC },
 		.max_header_bytes = HTTP_MAX_HEADER_BYTES,
 		.max_body_bytes = HTTP_MAX_BODY_BYTES,
 	};

@@ -134,22 +134,28 @@ static const usec_t limit = 200 * USEC_PER_MSEC, roomy = 5 * USEC_PER_SEC;
 static void test_httpc_silence_is_timeout_headers(void **state)
 {
 	(void)state;
-	check_deadline(
-		hang, NULL, (struct timeouts){ roomy, limit, roomy, roomy }, "timeout_headers");
+	check_deadline(hang, NULL,
+		(struct timeouts){
+			.connect = roomy, .first_byte = limit, .idle = roomy, .total = roomy },
+		"timeout_headers");
 }
 
 static void test_httpc_stopped_body_is_timeout_idle(void **state)
 {
 	(void)state;
 	check_deadline(answer_and_hang, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel",
-		(struct timeouts){ roomy, roomy, limit, roomy }, "timeout_idle");
+		(struct timeouts){
+			.connect = roomy, .first_byte = roomy, .idle = limit, .total = roomy },
+		"timeout_idle");
 }
 
 static void test_httpc_total_ends_a_silent_answer(void **state)
 {
 	(void)state;
-	check_deadline(
-		hang, NULL, (struct timeouts){ roomy, roomy, roomy, limit }, "timeout_total");
+	check_deadline(hang, NULL,
+		(struct timeouts){
+			.connect = roomy, .first_byte = roomy, .idle = roomy, .total = limit },
+		"timeout_total");
 }
 
 static void drip(struct peer *peer, int fd, unsigned number)
@@ -170,7 +176,10 @@ static void test_httpc_total_ends_a_dripping_header(void **state)
 	(void)state;
 	/* less than `limit` between bytes: neither first_byte nor idle may end it */
 	check_deadline(drip, "HTTP/1.1 200 OK and on and on and on",
-		(struct timeouts){ roomy, 150 * USEC_PER_MSEC, 150 * USEC_PER_MSEC, limit },
+		(struct timeouts){ .connect = roomy,
+			.first_byte = 150 * USEC_PER_MSEC,
+			.idle = 150 * USEC_PER_MSEC,
+			.total = limit },
 		"timeout_total");
 }
 
