@@ -34,12 +34,12 @@ static const struct http_params *params_of(const struct http_probe *state)
 
 static const struct url *hop_url(const struct http_probe *state)
 {
-	return state->hop ? state->hop : params_of(state)->target.url;
+	return state->hop ? state->hop : params_of(state)->url;
 }
 
 static bool is_at_home(const struct http_probe *state)
 {
-	return !state->hop || url_same_origin(state->hop, params_of(state)->target.url);
+	return !state->hop || url_same_origin(state->hop, params_of(state)->url);
 }
 
 /* Goes back to what an idle probe may hold. */
@@ -74,15 +74,15 @@ static bool turns_to_get(uint32_t status, const char *method)
 static const char *refuse_hop(const struct http_probe *state, uint32_t status, const struct url *to)
 {
 	const struct http_params *http = params_of(state);
-	bool was_tls = http->target.url->is_tls || hop_url(state)->is_tls;
+	bool was_tls = http->url->is_tls || hop_url(state)->is_tls;
 
 	if (secret_is_set(to->user) || secret_is_set(to->password))
 		return "to a URL with a user name";
-	if (was_tls && !to->is_tls && http->has_secret)
+	if (was_tls && !to->is_tls && http->client.has_secret)
 		return "from https to http while a secret is configured";
-	if (url_same_origin(to, http->target.url))
+	if (url_same_origin(to, http->url))
 		return NULL;
-	if (http->target.unix_socket)
+	if (http->client.target.unix_socket)
 		return "from a unix socket to another origin";
 	if (state->body && !turns_to_get(status, state->method))
 		return "would send the body to another origin";
@@ -244,22 +244,17 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 
 	*request = (struct http_request){
 		.method = state->method,
-		.headers = http->sent,
-		.n_headers = http->n_sent,
 		.body = state->body,
 		.body_len = state->body ? strlen(state->body) : 0,
-		.version = (enum http_version)http->http_version,
 		.reuse = http->reuse && !state->is_kept_stale ? HTTP_REUSE : HTTP_FRESH,
 		.is_full_handshake_wanted = wants_full_handshake(state),
-		.max_header_bytes = http->max_header_bytes,
 		.max_body_bytes = http->max_body_bytes,
 		.is_body_cut = http->on_limit == ON_LIMIT_STATUS_ONLY,
 	};
-	target_request(&http->target, state->exchange.probe, request);
-	request->url = hop_url(state);
+	client_request(&http->client, state->exchange.probe, hop_url(state), request);
 	if (is_at_home(state))
 		return;
-	state->stranger_tls = http->target.setup;
+	state->stranger_tls = http->client.target.setup;
 	state->stranger_tls.identity = NULL;
 	request->headers = &http_user_agent;
 	request->n_headers = 1;
@@ -291,7 +286,7 @@ static void http_kind_start(struct probe *probe)
 		state->hops = 0;
 		state->is_kept_stale = false;
 		state->method = http->method;
-		state->body = http->body;
+		state->body = http->filled_body;
 		if (start_hop(state) == 0)
 			return;
 	}

@@ -5,56 +5,27 @@
  */
 #include "modelhealth/checks/httpparams.h"
 
-#include "modelhealth/base/rand.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-static char user_agent[] = "modelhealthd/" MODELHEALTH_VERSION;
-
-const struct http_header http_user_agent = { "User-Agent", { user_agent } };
 
 static const char *const on_limit_choices[] = { "fail", "status_only", NULL };
-static const char *const version_choices[] = { "auto", "1.1", "2", "2-direct", NULL };
 
 const struct conf_key http_keys[] = {
-	{ .name = "api_key",
-		.type = CONF_SECRET,
-		.effect = EFFECT_RESTART,
-		.offset = offsetof(struct http_params, api_key),
-		.example = "${credential:chat-key}",
-		.help = "Sent as Authorization: Bearer, to the origin of url and nowhere else." },
 	{ .name = "body",
-		.type = CONF_STRING,
+		.type = CONF_TEMPLATE,
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct http_params, body),
 		.example = "'{\"ping\": true}'",
-		.help = "Request body, sent as it is. Set Content-Type under headers." },
+		.help = "Request body. ${model} and the variables in it are filled, in a JSON body "
+			"with the escapes of a JSON string. Set Content-Type under headers." },
 	{ .name = "expect",
 		.type = CONF_SECTION,
 		.section = expect_keys,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct http_params, expect),
 		.help = "What a good answer looks like." },
-	{ .name = "headers",
-		.type = CONF_STRING_MAP,
-		.effect = EFFECT_RESTART,
-		.offset = offsetof(struct http_params, headers),
-		.example = "{ Accept: application/json }",
-		.help = "Request headers; they go to the origin of url and nowhere else." },
-	{ .name = "http_version",
-		.type = CONF_ENUM,
-		.fallback = "auto",
-		.effect = EFFECT_RESTART,
-		.offset = offsetof(struct http_params, http_version),
-		.choices = version_choices,
-		.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer in HTTP/1 "
-			"is a protocol_error; 2-direct speaks HTTP/2 without TLS and without asking. "
-			"Ask for HTTP/2 over http:// only of servers that you trust: without TLS a "
-			"flood of HTTP/2 frames can delay other checks by seconds." },
 	{ .name = "max_body_bytes",
 		.type = CONF_SIZE,
 		.min = "0",
@@ -63,14 +34,6 @@ const struct conf_key http_keys[] = {
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct http_params, max_body_bytes),
 		.help = "Most bytes of a body to read, counted after decoding." },
-	{ .name = "max_header_bytes",
-		.type = CONF_SIZE,
-		.min = "1KiB",
-		.max = "256KiB",
-		.fallback = "32KiB",
-		.effect = EFFECT_UPDATE,
-		.offset = offsetof(struct http_params, max_header_bytes),
-		.help = "Most bytes of response headers to read." },
 	{ .name = "method",
 		.type = CONF_STRING,
 		.fallback = "GET",
@@ -86,11 +49,13 @@ const struct conf_key http_keys[] = {
 		.help = "What a body over max_body_bytes means: body_too_large, or with status_only "
 			"reading stops there and status and headers decide." },
 	{ .name = "path",
-		.type = CONF_STRING,
+		.type = CONF_TEMPLATE,
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct http_params, path),
 		.example = "/health",
-		.help = "Asks this path instead of that of url; for several checks of one endpoint." },
+		.help = "Asks this path instead of that of url; for several checks of one endpoint. "
+			"Where type is a server like vllm it is joined to url. ${model} and the "
+			"variables in it are filled." },
 	{ .name = "redirects",
 		.type = CONF_U16,
 		.min = "0",
@@ -101,7 +66,6 @@ const struct conf_key http_keys[] = {
 		.help = "Most redirects to follow. Headers, keys and the client certificate go to "
 			"the origin of url only. Refused are other schemes, a body to another "
 			"origin, and https to http while a secret is configured." },
-	TARGET_KEYS(struct http_params),
 	{ .name = "reuse",
 		.type = CONF_BOOL,
 		.fallback = "false",
@@ -110,14 +74,7 @@ const struct conf_key http_keys[] = {
 		.help = "Keeps the connection between checks. Cheaper, but a listener that is gone "
 			"is noticed only when the connection breaks; results over a kept connection "
 			"are marked." },
-	{ .name = "url",
-		.type = CONF_URL,
-		.is_required = true,
-		.effect = EFFECT_RESTART,
-		.offset = offsetof(struct http_params, target.url_text),
-		.example = "https://models.example.com/healthz",
-		.help = "What to ask: http:// or https://. User and password in it are sent as "
-			"Basic authorization and never shown." },
+	CLIENT_KEYS(struct http_params),
 	CONF_END,
 };
 
@@ -133,121 +90,39 @@ static bool is_token(const char *text)
 	return true;
 }
 
-static bool has_header(const struct http_params *http, const char *name)
+static bool is_json(const char *body)
 {
-	for (size_t i = 0; i < http->n_sent; i++) {
-		if (strcasecmp(http->sent[i].name, name) == 0)
-			return true;
-	}
-	return false;
+	return body[strspn(body, " \t\r\n")] == '{' || body[strspn(body, " \t\r\n")] == '[';
 }
 
-static int add_header(struct http_params *http, const char *name, char *value)
+static int fill_body(struct http_params *http, struct conf_scope *scope, const char *model)
 {
-	if (!value)
-		return -ENOMEM;
-	http->sent[http->n_sent++] = (struct http_header){ name, secret_from(value) };
-	return 0;
-}
-
-/* RFC 4648 with padding, into arena memory. */
-static char *base64(struct arena *arena, const char *text, size_t len)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = arena_alloc(arena, (len + 2) / 3 * 4 + 1);
-	char *end = out;
-
-	for (size_t i = 0; out && i < len; i += 3) {
-		size_t n = min_of(len - i, (size_t)3);
-		uint32_t bits = 0;
-
-		for (size_t k = 0; k < 3; k++)
-			bits = bits << 8 | (k < n ? (unsigned char)text[i + k] : 0);
-		for (size_t k = 0; k < 4; k++)
-			*end++ = k <= n ? letters[bits >> (18 - 6 * k) & 63] : '=';
-	}
-	return out;
-}
-
-static char *basic_value(struct arena *arena, const struct url *url)
-{
-	char *pair = arena_printf(
-		arena, "%s:%s", secret_expose(url->user), secret_expose(url->password));
-	char *encoded = pair ? base64(arena, pair, strlen(pair)) : NULL;
-	char *value = encoded ? arena_printf(arena, "Basic %s", encoded) : NULL;
-
-	if (pair)
-		explicit_bzero(pair, strlen(pair));
-	if (encoded)
-		explicit_bzero(encoded, strlen(encoded));
-	return value;
-}
-
-enum {
-	MADE_UP_HEADERS = 3
-};
-
-/* All headers of a request to the configured origin; what is configured wins. */
-static int build_headers(struct http_params *http, struct arena *arena)
-{
-	const struct url *url = http->target.url;
-	int r = 0;
-
-	http->sent = arena_calloc(arena, http->headers.n + MADE_UP_HEADERS, sizeof *http->sent);
-	if (!http->sent)
-		return -ENOMEM;
-	for (size_t i = 0; i < http->headers.n; i++)
-		http->sent[http->n_sent++] = (struct http_header){
-			http->headers.items[i].name,
-			http->headers.items[i].value,
-		};
-	if (secret_is_set(http->api_key) && !has_header(http, "Authorization"))
-		r = add_header(http, "Authorization",
-			arena_printf(arena, "Bearer %s", secret_expose(http->api_key)));
-	if (r == 0 && secret_is_set(url->user) && !has_header(http, "Authorization"))
-		r = add_header(http, "Authorization", basic_value(arena, url));
-	if (r == 0 && !has_header(http, "User-Agent"))
-		r = add_header(http, http_user_agent.name,
-			arena_strdup(arena, secret_expose(http_user_agent.value)));
-	return r;
-}
-
-/* The credential, so that limits per key see one key at several endpoints. */
-static uint64_t hash_key(const struct http_params *http)
-{
-	for (size_t i = 0; i < http->n_sent; i++) {
-		if (strcasecmp(http->sent[i].name, "Authorization") == 0)
-			return hash_text(secret_expose(http->sent[i].value));
-	}
-	for (size_t i = 0; i < http->headers.n; i++) {
-		if (http->headers.items[i].is_secret)
-			return hash_text(secret_expose(http->headers.items[i].value));
-	}
-	return 0;
-}
-
-/* Replaces the path of url. User and password are in the headers by now. */
-static int join_path(struct http_params *http, struct conf_scope *scope)
-{
-	struct url *base = http->target.url;
-	struct url *joined;
-	const char *error;
+	_cleanup_(sbuf_fini) struct sbuf filled = SBUF_INIT;
 	int r;
 
-	if (!http->path)
+	http->filled_body = http->body;
+	if (!http->body || !strstr(http->body, "${"))
 		return 0;
-	if (http->path[0] != '/' || http->path[1] == '/')
-		return conf_error(
-			scope, conf_node(scope, "path"), "expected a path that begins with one /");
-	r = url_join(base, http->path, 1u << base->scheme, &joined, &error);
-	if (r == -ENOMEM)
-		return r;
+	r = client_check_names(&http->client, scope, "body", http->body, model, NULL, 0);
 	if (r < 0)
-		return conf_error(scope, conf_node(scope, "path"), "the URL %s", error);
-	http->target.url = joined;
-	url_free(base);
-	return 0;
+		return r;
+	client_expand(&http->client, http->body, model, NULL, 0,
+		is_json(http->body) ? TEMPLATE_JSON : TEMPLATE_PLAIN, &filled);
+	http->filled_body =
+		filled.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&filled));
+	return http->filled_body ? 0 : -ENOMEM;
+}
+
+static int join_path(struct http_params *http, struct conf_scope *scope, const char *model)
+{
+	int (*join)(const struct client *, struct conf_scope *, const char *, const char *,
+		const char *, struct url **) =
+		http->client.is_base ? client_url : client_url_instead;
+	int r = http->path ? join(&http->client, scope, "path", http->path, model, &http->joined)
+			   : 0;
+
+	http->url = http->path ? http->joined : http->client.target.url;
+	return r;
 }
 
 static int check_expect(const struct http_params *http, struct conf_scope *scope)
@@ -256,7 +131,7 @@ static int check_expect(const struct http_params *http, struct conf_scope *scope
 		"expect.tls_version" };
 	const struct node *fallback = conf_node(scope, "expect");
 
-	if (!expect_needs_tls(&http->expect) || http->target.url->is_tls)
+	if (!expect_needs_tls(&http->expect) || http->client.target.url->is_tls)
 		return 0;
 	for (size_t i = 0; i < array_size(keys); i++) {
 		const struct node *node = conf_node(scope, keys[i]);
@@ -267,46 +142,31 @@ static int check_expect(const struct http_params *http, struct conf_scope *scope
 	return conf_error(scope, fallback, "what is expected of a certificate needs an https URL");
 }
 
-/* Whether a redirect could give something away. */
-static bool find_secret(const struct http_params *http)
-{
-	for (size_t i = 0; i < http->headers.n; i++) {
-		if (http->headers.items[i].is_secret)
-			return true;
-	}
-	return secret_is_set(http->api_key) || secret_is_set(http->target.url->user) ||
-	       http->target.identity;
-}
-
 int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struct check_spec *spec,
 	void *params)
 {
 	struct http_params *http = params;
+	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
 	int r;
 
 	(void)spec;
 	if (!is_token(http->method))
 		return conf_error(
 			scope, conf_node(scope, "method"), "\"%s\" is not a method", http->method);
-	http->target.may_turn_to_tls = http->redirects > 0;
-	r = target_compile(&http->target, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
+	http->client.target.may_turn_to_tls = http->redirects > 0;
+	r = client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
 	if (r == 0)
 		r = check_expect(http, scope);
 	if (r == 0)
-		r = build_headers(http, conf_arena(scope));
-	if (r < 0)
-		return r;
-	http->has_secret = find_secret(http);
-	endpoint->key_hash = hash_key(http);
-	return join_path(http, scope);
+		r = fill_body(http, scope, model);
+	return r < 0 ? r : join_path(http, scope, model);
 }
 
 void http_dispose(const void *params)
 {
 	const struct http_params *http = params;
 
-	for (size_t i = http->headers.n; i < http->n_sent; i++)
-		secret_wipe(&http->sent[i].value);
 	expect_dispose(&http->expect);
-	target_dispose(&http->target);
+	url_free(http->joined);
+	client_dispose(&http->client);
 }

@@ -148,7 +148,8 @@ static int set_host(
 int target_compile(struct target *target, unsigned schemes, struct conf_scope *scope,
 	struct endpoint_spec *endpoint)
 {
-	int r = parse_url(scope, "url", target->url_text, schemes, &target->url);
+	int r = parse_url(scope, "url", target->url_filled ? target->url_filled : target->url_text,
+		schemes, &target->url);
 
 	if (r < 0)
 		return r;

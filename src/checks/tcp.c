@@ -30,7 +30,7 @@ static const struct conf_key tcp_keys[] = {
 		.example = "\"+PONG\"",
 		.help = "What the first 4 KiB of the answer contain, or a mapping of contains, "
 			"matches and not_matches (regular expressions) with an optional severity." },
-	TARGET_KEYS(struct tcp_params),
+	TARGET_KEYS(struct tcp_params, target),
 	{ .name = "send",
 		.type = CONF_STRING,
 		.effect = EFFECT_RESTART,

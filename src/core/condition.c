@@ -64,11 +64,13 @@ int regex_parse(struct conf_scope *scope, const struct node *node, struct regex 
 {
 	char error[128];
 	size_t offset;
-	int r;
+	int r = conf_refuse_pattern(scope, node);
 
 	if (node->type != NODE_SCALAR)
 		return conf_error(scope, node, "expected a regular expression, got %s",
 			conf_got(scope, node));
+	if (r < 0)
+		return r;
 	r = regex_compile(node->text, ret_regex, error, sizeof error, &offset);
 	if (r == 0 || r == -ENOMEM)
 		return r;
@@ -102,6 +104,8 @@ int text_parse(struct conf_scope *scope, const struct node *node, const char **r
 {
 	if (node->type != NODE_SCALAR)
 		return conf_error(scope, node, "expected a text, got %s", conf_got(scope, node));
+	if (conf_refuse_pattern(scope, node) < 0)
+		return -EINVAL;
 	*ret_text = arena_strdup(conf_arena(scope), node->text);
 	return *ret_text ? 0 : -ENOMEM;
 }

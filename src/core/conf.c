@@ -190,6 +190,7 @@ static int settle_timeouts(struct conf_scope *scope, struct timeouts *timeout)
 	} parts[] = {
 		{ "timeout.connect", &timeout->connect },
 		{ "timeout.first_byte", &timeout->first_byte },
+		{ "timeout.first_token", &timeout->first_token },
 		{ "timeout.idle", &timeout->idle },
 	};
 

@@ -19,6 +19,7 @@ static_assert(IS_LIST(struct config, listen, n_listen), "a struct conf_strings")
 static_assert(IS_LIST(struct config, allowed_hosts, n_allowed_hosts), "a struct conf_strings");
 static_assert(IS_LIST(struct config, deny_addresses, n_deny_addresses), "a list of blocks");
 static_assert(IS_LIST(struct config, witnesses, n_witnesses), "a struct conf_strings");
+static_assert(IS_LIST(struct endpoint_spec, models, n_models), "a struct conf_strings");
 static_assert(IS_LIST(struct endpoint_spec, labels, n_labels), "a list of labels");
 static_assert(sizeof(enum tier) == sizeof(int), "CONF_ENUM writes an int");
 static_assert(sizeof(enum health_init) == sizeof(int), "CONF_ENUM writes an int");
@@ -117,6 +118,22 @@ const struct conf_key conf_shared_keys[] = {
 	{ .name = "labels", .type = CONF_LABELS,
 	  .offset = offsetof(struct endpoint_spec, labels), .effect = EFFECT_UPDATE, .example = "{ team: search }",
 	  .help = "Names and texts to select and group by. Labels of defaults, group and endpoint are put together. They are public." },
+	{ .name = "models", .type = CONF_STRING_LIST,
+	  .offset = offsetof(struct endpoint_spec, models), .effect = EFFECT_RESTART,
+	  .fallback = "[]", .example = "[ llama-3.1-70b ]",
+	  .help = "Models that the server must serve, by the names that clients use. The first is the one that canaries ask and that ${model} in paths and bodies stands for." },
+	{ .name = "startup_grace", .type = CONF_DURATION, .min = "0", .max = "1d", .fallback = "10m",
+	  .offset = offsetof(struct endpoint_spec, startup_grace), .effect = EFFECT_UPDATE,
+	  .help = "How long a server may be loading before it counts as down (loading_too_long)." },
+	{ .name = "stall_after", .type = CONF_DURATION, .min = "1s", .max = "1d", .fallback = "60s",
+	  .offset = offsetof(struct endpoint_spec, stall_after), .effect = EFFECT_UPDATE,
+	  .help = "How long a server may have work while its token counters stand still before it counts as down (stalled)." },
+	{ .name = "refused_is_loading", .type = CONF_BOOL, .fallback = "false",
+	  .offset = offsetof(struct endpoint_spec, refused_is_loading), .effect = EFFECT_UPDATE,
+	  .help = "Whether the server opens its port only when it has loaded: then a refused connection counts as loading within startup_grace of the first sight, or of an answer that says loading or draining." },
+	{ .name = "per_host", .type = CONF_UINT, .min = "1", .max = "65536",
+	  .offset = offsetof(struct endpoint_spec, per_host), .effect = EFFECT_UPDATE, .example = "1",
+	  .help = "Most checks in flight to the endpoint's host and port; the least of all its endpoints counts. Unset, it is limits.per_host." },
 	{ .name = "rate", .type = CONF_RATE,
 	  .offset = offsetof(struct endpoint_spec, rate), .effect = EFFECT_UPDATE, .example = "60/1m",
 	  .help = "Most starts of this endpoint's checks, as a count per duration. Unset, there is no limit." },
@@ -139,6 +156,9 @@ static const struct conf_key timeout_keys[] = {
 	{ .name = "first_byte", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "5s",
 	  .offset = offsetof(struct timeouts, first_byte), .effect = EFFECT_UPDATE,
 	  .help = "From the request sent to the first byte of the answer." },
+	{ .name = "first_token", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "10s",
+	  .offset = offsetof(struct timeouts, first_token), .effect = EFFECT_UPDATE,
+	  .help = "From the request sent to the first text of a model's answer." },
 	{ .name = "idle", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "10s",
 	  .offset = offsetof(struct timeouts, idle), .effect = EFFECT_UPDATE,
 	  .help = "Between two pieces of the answer." },

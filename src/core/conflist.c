@@ -149,7 +149,7 @@ static int check_pair(struct conf_scope *scope, const struct node *node)
 		return conf_error(scope, node, "expected a text, got %s", conf_got(scope, node));
 	if (conf_has_control(node->text))
 		return conf_error(scope, node, "expected a text without control characters");
-	return 0;
+	return conf_refuse_pattern(scope, node);
 }
 
 int conf_map_merge(struct conf_scope *scope, const struct conf_key *key,
@@ -243,7 +243,7 @@ static int check_label(struct conf_scope *scope, const struct node *node)
 		return conf_error(scope, node,
 			"expected a text of at most %d bytes without control characters",
 			MAX_LABEL_VALUE_BYTES);
-	return 0;
+	return conf_refuse_pattern(scope, node);
 }
 
 int conf_labels_merge(struct conf_scope *scope, const struct conf_key *key,

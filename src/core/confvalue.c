@@ -10,6 +10,7 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/conflist.h"
 #include "modelhealth/core/confnumber.h"
+#include "modelhealth/core/template.h"
 #include "modelhealth/text/write.h"
 
 #include <assert.h>
@@ -46,21 +47,43 @@ static int remember_hidden(struct conf_scope *scope, const char *value, const ch
 	return 0;
 }
 
-/* The node's text in the arena. Inherited texts are copied once, not once an endpoint. */
-int conf_keep_text(struct conf_scope *scope, const struct node *node, const char **ret_text)
+/* from is the node's text or pattern. */
+static int keep(
+	struct conf_scope *scope, const struct node *node, const char *from, const char **ret_text)
 {
-	struct conf_copy *copy = &scope->copies[((uintptr_t)node->text / 8) % CONF_COPIES];
+	struct conf_copy *copy = &scope->copies[((uintptr_t)from / 8) % CONF_COPIES];
 
 	/* Texts of table defaults are on the stack, so the place alone does not tell. */
-	if (copy->from != node->text || strcmp(copy->text, node->text) != 0) {
-		const char *text = arena_strdup(conf_arena(scope), node->text);
+	if (copy->from != from || strcmp(copy->text, from) != 0) {
+		const char *text = arena_strdup(conf_arena(scope), from);
 
 		if (!text || (node->is_secret && remember_hidden(scope, text, node->shown) < 0))
 			return -ENOMEM;
-		*copy = (struct conf_copy){ .from = node->text, .text = text };
+		*copy = (struct conf_copy){ .from = from, .text = text };
 	}
 	*ret_text = copy->text;
 	return 0;
+}
+
+int conf_keep_text(struct conf_scope *scope, const struct node *node, const char **ret_text)
+{
+	return keep(scope, node, node->text, ret_text);
+}
+
+static int keep_pattern(struct conf_scope *scope, const struct node *node, const char **ret_text)
+{
+	return keep(scope, node, node->pattern ? node->pattern : node->text, ret_text);
+}
+
+int conf_refuse_pattern(struct conf_scope *scope, const struct node *node)
+{
+	size_t len;
+	const char *name = node->pattern ? template_unknown(node->pattern, NULL, 0, &len) : NULL;
+
+	return name ? conf_error(scope, node,
+			      "${%.*s} is not filled here; write $${ for the characters themselves",
+			      (int)len, name)
+		    : 0;
 }
 
 bool conf_has_control(const char *text)
@@ -207,6 +230,12 @@ static int parse_string(struct conf_scope *scope, _unused_ const struct conf_key
 	return conf_keep_text(scope, node, field);
 }
 
+static int parse_template(struct conf_scope *scope, _unused_ const struct conf_key *key,
+	const struct node *node, void *field)
+{
+	return keep_pattern(scope, node, field);
+}
+
 static void print_string(const struct config *config, _unused_ const struct conf_key *key,
 	const void *field, struct sbuf *out)
 {
@@ -228,7 +257,7 @@ static int parse_url(struct conf_scope *scope, _unused_ const struct conf_key *k
 	if (strlen(node->text) > MAX_URL_BYTES)
 		return conf_error(scope, node, "expected a URL of at most %d bytes, got %zu",
 			MAX_URL_BYTES, strlen(node->text));
-	return conf_keep_text(scope, node, field);
+	return keep_pattern(scope, node, field);
 }
 
 void conf_redact_url(const char *url, struct sbuf *out)
@@ -429,12 +458,21 @@ static const struct conf_value_type types[] = {
 		.hash = hash_string,
 		.is_scalar = true,
 		.schema = "{\"type\":[\"string\",\"number\",\"boolean\"]}" },
+	[CONF_TEMPLATE] = { .noun = "a text",
+		.parse = parse_template,
+		.print = print_string,
+		.is_set = has_pointer,
+		.hash = hash_string,
+		.is_scalar = true,
+		.may_hold_names = true,
+		.schema = "{\"type\":[\"string\",\"number\",\"boolean\"]}" },
 	[CONF_URL] = { .noun = "a URL like https://host:8000/path",
 		.parse = parse_url,
 		.print = print_url,
 		.is_set = has_pointer,
 		.hash = hash_string,
 		.is_scalar = true,
+		.may_hold_names = true,
 		.schema = "{\"type\":\"string\"}" },
 	[CONF_KIND] = { .noun = "a kind of check like http",
 		.parse = parse_kind,
@@ -507,8 +545,12 @@ int conf_parse_scalar(
 	must(conf_value_type(key)->is_scalar);
 	if (node->is_bad)
 		return -EINVAL;
-	if (node->type == NODE_SCALAR && !node_is_null(node))
-		return conf_value_type(key)->parse(scope, key, node, field);
+	if (node->type == NODE_SCALAR && !node_is_null(node)) {
+		int rc =
+			conf_value_type(key)->may_hold_names ? 0 : conf_refuse_pattern(scope, node);
+
+		return rc < 0 ? rc : conf_value_type(key)->parse(scope, key, node, field);
+	}
 	conf_value_describe(key, &expected);
 	return conf_error(
 		scope, node, "expected %s, got %s", sbuf_str(&expected), conf_got(scope, node));

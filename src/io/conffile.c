@@ -7,6 +7,7 @@
 #include "modelhealth/io/conffile.h"
 
 #include "modelhealth/core/confscope.h"
+#include "modelhealth/core/template.h"
 #include "modelhealth/io/readfile.h"
 #include "modelhealth/io/yaml.h"
 #include "modelhealth/text/sanitise.h"
@@ -148,9 +149,27 @@ static const struct source *find_source(const char *text)
 
 /* What a scalar becomes. */
 struct expansion {
-	struct sbuf text, shown;
+	struct sbuf text, shown, pattern;
 	bool is_secret;
 };
+
+/* Appends what all three have in common. */
+static void add_plain(struct expansion *expansion, const char *text, size_t len)
+{
+	sbuf_add(&expansion->text, text, len);
+	sbuf_add(&expansion->shown, text, len);
+	sbuf_add(&expansion->pattern, text, len);
+}
+
+/* Appends a value from elsewhere: a ${ in it is not for us to fill. */
+static void add_foreign(struct sbuf *pattern, const char *text)
+{
+	for (; *text; text++) {
+		if (strncmp(text, "${", 2) == 0)
+			sbuf_putc(pattern, '$');
+		sbuf_putc(pattern, *text);
+	}
+}
 
 /* Puts one reference; rest begins after "${". Returns where the text goes on, NULL on error. */
 static const char *expand_one(struct loader *loader, const struct node *node, const char *rest,
@@ -163,14 +182,15 @@ static const char *expand_one(struct loader *loader, const struct node *node, co
 
 	if (!source || !end) {
 		(void)conf_error(&loader->scope, node,
-			"expected ${env:NAME}, ${file:/path} or ${credential:name} after \"${\"; "
-			"write $${ for the characters themselves");
+			"expected ${env:NAME}, ${file:/path}, ${credential:name} or a lower-case "
+			"${name} after \"${\"; write $${ for the characters themselves");
 		return NULL;
 	}
 	rest += strlen(source->prefix);
 	name = arena_strndup(&loader->arena, rest, (size_t)(end - rest));
 	if (!name || source->put(loader, node, name, &expansion->text) < 0)
 		return NULL;
+	add_foreign(&expansion->pattern, sbuf_str(&expansion->text) + at);
 	if (source->is_secret) {
 		expansion->is_secret = true;
 		sbuf_puts(&expansion->shown, SECRET_MASK);
@@ -180,6 +200,28 @@ static const char *expand_one(struct loader *loader, const struct node *node, co
 	return end + 1;
 }
 
+/* Takes what begins with a $. Returns where the text goes on, NULL on error. */
+static const char *expand_dollar(struct loader *loader, const struct node *node, const char *rest,
+	struct expansion *expansion)
+{
+	size_t len = template_reference(rest);
+
+	if (strncmp(rest, "$${", 3) == 0) {
+		sbuf_puts(&expansion->text, "${");
+		sbuf_puts(&expansion->shown, "${");
+		sbuf_puts(&expansion->pattern, "$${");
+		return rest + 3;
+	}
+	if (len > 0) {
+		add_plain(expansion, rest, len);
+		return rest + len;
+	}
+	if (strncmp(rest, "${", 2) == 0)
+		return expand_one(loader, node, rest + 2, expansion);
+	add_plain(expansion, rest, 1);
+	return rest + 1;
+}
+
 static bool expand_text(struct loader *loader, const struct node *node, struct expansion *expansion)
 {
 	const char *rest = node->text;
@@ -187,23 +229,19 @@ static bool expand_text(struct loader *loader, const struct node *node, struct e
 	while (rest && *rest) {
 		size_t len = strcspn(rest, "$");
 
-		if (strncmp(rest + len, "$${", 3) == 0) {
-			sbuf_add(&expansion->text, rest, len);
-			sbuf_puts(&expansion->text, "${");
-			sbuf_add(&expansion->shown, rest, len);
-			sbuf_puts(&expansion->shown, "${");
-			rest += len + 3;
-			continue;
-		}
-		if (strncmp(rest + len, "${", 2) != 0 && rest[len] == '$')
-			len++;
-		sbuf_add(&expansion->text, rest, len);
-		sbuf_add(&expansion->shown, rest, len);
+		add_plain(expansion, rest, len);
 		rest += len;
-		if (strncmp(rest, "${", 2) == 0)
-			rest = expand_one(loader, node, rest + 2, expansion);
+		if (*rest)
+			rest = expand_dollar(loader, node, rest, expansion);
 	}
 	return rest != NULL;
+}
+
+static void wipe_buffer(struct sbuf *buf)
+{
+	if (buf->data)
+		explicit_bzero(buf->data, buf->cap);
+	sbuf_fini(buf);
 }
 
 static int expand_node(struct loader *loader, struct node *node)
@@ -211,13 +249,16 @@ static int expand_node(struct loader *loader, struct node *node)
 	struct expansion expansion = {
 		.text = { .limit = MAX_VALUE_BYTES },
 		.shown = { .limit = MAX_VALUE_BYTES },
+		.pattern = { .limit = MAX_VALUE_BYTES },
 	};
 	int rc = 0;
 
 	/* Room from the start, so that growing leaves no copy of a secret behind. */
 	(void)sbuf_reserve(&expansion.text, strlen(node->text) + USUAL_SECRET_BYTES);
+	(void)sbuf_reserve(&expansion.pattern, strlen(node->text) + USUAL_SECRET_BYTES);
 	node->is_bad = !expand_text(loader, node, &expansion);
-	if (!node->is_bad && (expansion.text.failed || expansion.shown.failed))
+	if (!node->is_bad &&
+		(expansion.text.failed || expansion.shown.failed || expansion.pattern.failed))
 		node->is_bad = conf_error(&loader->scope, node, "the value is longer than %d bytes",
 				       MAX_VALUE_BYTES) < 0;
 	if (!node->is_bad) {
@@ -226,11 +267,13 @@ static int expand_node(struct loader *loader, struct node *node)
 		node->is_quoted = node->is_quoted || expansion.is_secret;
 		node->shown = arena_strdup(&loader->arena, sbuf_str(&expansion.shown));
 		node->text = arena_strdup(&loader->arena, sbuf_str(&expansion.text));
-		rc = node->text && node->shown ? 0 : -ENOMEM;
+		node->pattern = node->text;
+		if (expansion.pattern.len != expansion.text.len)
+			node->pattern = arena_strdup(&loader->arena, sbuf_str(&expansion.pattern));
+		rc = node->text && node->shown && node->pattern ? 0 : -ENOMEM;
 	}
-	if (expansion.text.data)
-		explicit_bzero(expansion.text.data, expansion.text.cap);
-	sbuf_fini(&expansion.text);
+	wipe_buffer(&expansion.text);
+	wipe_buffer(&expansion.pattern);
 	sbuf_fini(&expansion.shown);
 	return rc;
 }

@@ -14,19 +14,109 @@ struct client {
 	struct conf_map headers;
 	struct conf_map variables; /* `variables:` fills ${name} in paths and bodies */
 	struct secret api_key;
-	const char *auth_header; /* header that carries api_key: Authorization */
-	const char *auth_scheme; /* word before it: Bearer; "" = none */
-	const char *sigv4;       /* template "aws:amz:${region}:bedrock"; NULL = none */
-	uint16_t port;           /* instead of url's; 0 = url's */
-	int http_version;        /* enum http_version */
-	uint64_t max_header_bytes;
+	const char *auth_header;   /* header that carries api_key: Authorization */
+	const char *auth_scheme;   /* word before it: Bearer; "" = none */
+	const char *sigv4;         /* template "aws:amz:${region}:bedrock"; NULL = none */
+	uint16_t port;             /* instead of url's; 0 = url's */
+	int http_version;          /* enum http_version */
+	uint64_t max_header_bytes; /* of the response */
 	/* filled by client_compile */
+	const char *sigv4_filled; /* sigv4 with its names filled; NULL = none */
 	struct http_header *sent; /* to the configured origin: the configured and the made-up */
 	size_t n_sent;
 	bool has_secret;
+	bool is_base; /* the endpoint's type is a profile: paths stand below url */
 };
 
-/* As target_compile; also headers, key_hash of the endpoint, port. */
+extern const char *const client_version_choices[];
+
+/* What any other origin gets. */
+extern const struct http_header http_user_agent;
+
+/* The rows of a kind's table; `params` has a struct client `client`. */
+#define CLIENT_KEYS(params)                                                                          \
+	{ .name = "api_key",                                                                         \
+		.type = CONF_SECRET,                                                                 \
+		.effect = EFFECT_RESTART,                                                            \
+		.offset = offsetof(params, client.api_key),                                          \
+		.example = "${credential:chat-key}",                                                 \
+		.help = "Sent to the origin of url and nowhere else, in auth_header after "          \
+			"auth_scheme." },                                                            \
+		{ .name = "auth_header",                                                             \
+			.type = CONF_STRING,                                                         \
+			.fallback = "Authorization",                                                 \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.auth_header),                              \
+			.help = "Header that carries api_key." },                                    \
+		{ .name = "auth_scheme",                                                             \
+			.type = CONF_STRING,                                                         \
+			.fallback = "Bearer",                                                        \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.auth_scheme),                              \
+			.help = "Word before api_key in auth_header; an empty text for none." },     \
+		{ .name = "headers",                                                                 \
+			.type = CONF_STRING_MAP,                                                     \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.headers),                                  \
+			.example = "{ Accept: application/json }",                                   \
+			.help = "Request headers; they go to the origin of url and nowhere else." }, \
+		{ .name = "http_version",                                                            \
+			.type = CONF_ENUM,                                                           \
+			.fallback = "auto",                                                          \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.http_version),                             \
+			.choices = client_version_choices,                                           \
+			.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer "  \
+				"in HTTP/1 is a protocol_error; 2-direct speaks HTTP/2 without "     \
+				"TLS and without asking. Ask for HTTP/2 over http:// only of "       \
+				"servers that you trust: without TLS a flood of HTTP/2 frames can "  \
+				"delay other checks by seconds." },                                  \
+		{ .name = "max_header_bytes",                                                        \
+			.type = CONF_SIZE,                                                           \
+			.min = "1KiB",                                                               \
+			.max = "256KiB",                                                             \
+			.fallback = "32KiB",                                                         \
+			.effect = EFFECT_UPDATE,                                                     \
+			.offset = offsetof(params, client.max_header_bytes),                         \
+			.help = "Most bytes of response headers to read." },                         \
+		{ .name = "port",                                                                    \
+			.type = CONF_U16,                                                            \
+			.min = "1",                                                                  \
+			.max = "65535",                                                              \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.port),                                     \
+			.example = "8002",                                                           \
+			.help = "Asks this port instead of that of url, where a server shows its "   \
+				"health or metrics elsewhere." },                                    \
+		TARGET_KEYS(params, client.target),                                                  \
+		{ .name = "sigv4",                                                                   \
+			.type = CONF_TEMPLATE,                                                       \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.sigv4),                                    \
+			.example = "aws:amz:${region}:bedrock",                                      \
+			.help = "Signs requests with AWS Signature Version 4, as provider, region "  \
+				"and service. User and password of url are the access key and its "  \
+				"secret." },                                                         \
+		{ .name = "url",                                                                     \
+			.type = CONF_URL,                                                            \
+			.is_required = true,                                                         \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.target.url_text),                          \
+			.example = "https://models.example.com/healthz",                             \
+			.help = "What to ask: http:// or https://. User and password in it are "     \
+				"sent as Basic authorization and never shown. Where type is a "      \
+				"server like vllm it is the base that the paths of its checks are "  \
+				"joined to." },                                                      \
+	{                                                                                            \
+		.name = "variables", .type = CONF_STRING_MAP, .effect = EFFECT_RESTART,              \
+		.offset = offsetof(params, client.variables),                                        \
+		.example = "{ deployment: chat, api_version: 2024-10-21 }",                          \
+		.help = "What ${name} stands for in url, paths and bodies. ${model} is the first "   \
+			"of models."                                                                 \
+	}
+
+/* As target_compile; also headers, key_hash of the endpoint, port. The endpoint's host stays that
+ * of url. */
 int client_compile(struct client *client, unsigned schemes, struct conf_scope *scope,
 	struct endpoint_spec *endpoint);
 void client_dispose(const struct client *client);
@@ -34,10 +124,27 @@ void client_dispose(const struct client *client);
 /*
  * The URL of a path template: ${model} and the variables filled and percent-encoded, joined to the
  * path of url (http://h/base + /v1/models = http://h/base/v1/models; a /v1 that both have stands
- * once). key names the configuration key for messages. An owned url in *ret_url.
+ * once, and a /v1 at the end of url is left out in front of a profile's paths, which bring their
+ * own). key names the configuration key for messages; model NULL = there is none. An owned url in
+ * *ret_url; its user and password are empty, they are among the headers.
  */
 int client_url(const struct client *client, struct conf_scope *scope, const char *key,
 	const char *path, const char *model, struct url **ret_url);
+
+/* The same, but path takes the place of url's. */
+int client_url_instead(const struct client *client, struct conf_scope *scope, const char *key,
+	const char *path, const char *model, struct url **ret_url);
+
+/*
+ * Reports names in a template that are neither "model" (which needs `model`), nor a variable, nor
+ * one of the n more. key names the configuration key. 0 or -EINVAL.
+ */
+int client_check_names(const struct client *client, struct conf_scope *scope, const char *key,
+	const char *text, const char *model, const char *const *more, size_t n);
+
+/* Appends a template with ${model}, the variables and the n more values filled. */
+void client_expand(const struct client *client, const char *text, const char *model,
+	const struct template_value *more, size_t n, enum template_escape escape, struct sbuf *out);
 
 /* Fills where to, as whom and how long; the caller adds method, body and caps. url is borrowed. */
 void client_request(const struct client *client, const struct probe *probe, const struct url *url,

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "modelhealth/checks/target.h"
+#include "modelhealth/checks/client.h"
 #include "modelhealth/core/expect.h"
 
 enum on_limit {
@@ -14,24 +14,19 @@ enum on_limit {
 
 struct http_params {
 	/* filled by the key table */
-	struct target target;
-	const char *method, *path, *body;
-	struct conf_map headers;
-	struct secret api_key;
-	int http_version; /* enum http_version */
-	int on_limit;     /* enum on_limit */
+	struct client client;
+	const char *method;
+	const char *path, *body; /* templates */
+	int on_limit;            /* enum on_limit */
 	uint16_t redirects;
 	bool reuse;
-	uint64_t max_header_bytes, max_body_bytes;
+	uint64_t max_body_bytes;
 	struct expect expect;
 	/* filled by http_compile */
-	struct http_header *sent; /* to the configured origin: the configured and the made-up */
-	size_t n_sent;
-	bool has_secret;
+	const struct url *url;   /* what to ask: joined, or the client's */
+	struct url *joined;      /* owned; NULL = there is no path */
+	const char *filled_body; /* body with its names filled; NULL = none */
 };
-
-/* What any other origin gets. */
-extern const struct http_header http_user_agent;
 
 extern const struct conf_key http_keys[];
 

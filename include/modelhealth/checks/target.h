@@ -17,8 +17,9 @@ struct target {
 	/* filled by the key table */
 	const char *url_text, *proxy_text, *unix_socket;
 	struct target_tls tls;
-	/* set by the kind before target_compile: a plain URL may lead to a TLS one */
-	bool may_turn_to_tls;
+	/* set by the kind before target_compile */
+	bool may_turn_to_tls;   /* a plain URL may lead to a TLS one */
+	const char *url_filled; /* url_text with its names filled; NULL = there are none */
 	/* filled by target_compile */
 	struct url *url, *proxy;
 	struct tls_setup setup;
@@ -28,12 +29,12 @@ struct target {
 
 extern const struct conf_key target_tls_keys[];
 
-/* The rows of a kind's table; `params` has a struct target `target`. */
-#define TARGET_KEYS(params)                                                                         \
+/* The rows of a kind's table; `member` of struct `params` is the struct target. */
+#define TARGET_KEYS(params, member)                                                                 \
 	{ .name = "proxy",                                                                          \
 		.type = CONF_URL,                                                                   \
 		.effect = EFFECT_RESTART,                                                           \
-		.offset = offsetof(params, target.proxy_text),                                      \
+		.offset = offsetof(params, member.proxy_text),                                      \
 		.example = "http://proxy.internal:3128",                                            \
 		.help = "Goes through this HTTP or SOCKS proxy (http:// or socks5h://). Proxies "   \
 			"named by the environment are never used. The proxy resolves the name, so " \
@@ -41,12 +42,12 @@ extern const struct conf_key target_tls_keys[];
 		{ .name = "tls",                                                                    \
 			.type = CONF_SECTION,                                                       \
 			.effect = EFFECT_RESTART,                                                   \
-			.offset = offsetof(params, target.tls),                                     \
+			.offset = offsetof(params, member.tls),                                     \
 			.section = target_tls_keys,                                                 \
 			.help = "How the server is verified and who we are to it." },               \
 	{                                                                                           \
 		.name = "unix_socket", .type = CONF_STRING, .effect = EFFECT_RESTART,               \
-		.offset = offsetof(params, target.unix_socket), .example = "/run/vllm/api.sock",    \
+		.offset = offsetof(params, member.unix_socket), .example = "/run/vllm/api.sock",    \
 		.help = "Connects to this socket; host and port of url then only name "             \
 			"the server to itself."                                                     \
 	}

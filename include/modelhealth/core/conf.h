@@ -25,8 +25,9 @@ enum conf_type {
 	CONF_DURATION,    /* usec_t */
 	CONF_SIZE,        /* uint64_t bytes */
 	CONF_RATE,        /* struct rate */
-	CONF_STRING,      /* const char *, arena */
-	CONF_URL,         /* const char *, arena; user, password and query print as *** */
+	CONF_STRING,      /* const char *, arena; ${name} in it is an error */
+	CONF_TEMPLATE,    /* const char *, arena: for core/template.h, with ${name} in it */
+	CONF_URL,         /* the same; user, password and query print as *** */
 	CONF_KIND,        /* const char *: the name of a check kind */
 	CONF_SECRET,      /* struct secret, arena */
 	CONF_ENUM,        /* int: index into choices */
@@ -152,6 +153,9 @@ int conf_parse_scalar(
 /* Fills target from one mapping by a table (no levels). */
 int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
 	const struct node *mapping, void *target);
+
+/* Reports a ${name} in a scalar whose value nobody fills. 0 or -EINVAL. */
+int conf_refuse_pattern(struct conf_scope *scope, const struct node *node);
 
 /* The nearest of the table's names to a misspelt one; NULL when none is near. */
 const char *conf_did_you_mean(const char *const *names, size_t n, const char *word);

@@ -7,9 +7,10 @@
 #include "modelhealth/core/confscope.h"
 
 struct conf_value_type {
-	const char *noun;   /* what is expected, for messages */
-	bool is_scalar;     /* conf_parse_scalar() takes it */
-	const char *schema; /* JSON Schema fragment; NULL = made from the row */
+	const char *noun;    /* what is expected, for messages */
+	bool is_scalar;      /* conf_parse_scalar() takes it */
+	bool may_hold_names; /* ${name}, for core/template.h */
+	const char *schema;  /* JSON Schema fragment; NULL = made from the row */
 
 	/* Reads the innermost value into field; reports through the scope. 0 or -errno. */
 	int (*parse)(struct conf_scope *scope, const struct conf_key *key, const struct node *node,

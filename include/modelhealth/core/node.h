@@ -21,10 +21,11 @@ struct node {
 	unsigned key_line, key_column;
 	const char *text;  /* scalar, NUL-free UTF-8; "" for sequences and mappings */
 	const char *shown; /* text with *** for each ${file:} and ${credential:}; = text without */
-	bool is_quoted;    /* "5" is a string where 5 is a number */
-	bool is_secret;    /* part of it came from ${file:} or ${credential:}: show `shown` alone */
-	bool is_bad;       /* an error about it has been said: its value is of no use */
-	bool is_known;     /* the names of its members have been checked */
+	const char *pattern; /* text for core/template.h; NULL = text, without any ${ */
+	bool is_quoted;      /* "5" is a string where 5 is a number */
+	bool is_secret; /* part of it came from ${file:} or ${credential:}: show `shown` alone */
+	bool is_bad;    /* an error about it has been said: its value is of no use */
+	bool is_known;  /* the names of its members have been checked */
 	const struct node *parent; /* in its file; NULL at the root */
 	size_t index;              /* place in parent, from 0 */
 	struct node *first_child, *next;

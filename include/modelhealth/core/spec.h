@@ -86,6 +86,7 @@ struct endpoint_spec {
 	const struct config *config; /* that it is part of */
 	const char *name;            /* unique in the configuration */
 	const char *type;            /* a check kind or a profile */
+	bool is_profile;             /* type is a profile: its checks ask paths below url */
 	const char *const *models;   /* wanted; the first is the one that canaries ask */
 	size_t n_models;
 	usec_t startup_grace;    /* loading for longer is down (loading_too_long) */

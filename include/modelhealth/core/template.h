@@ -18,6 +18,9 @@ enum template_escape {
 	TEMPLATE_JSON, /* as the inside of a JSON string */
 };
 
+/* The length of the reference ${name} that text begins with, 0 when it does not. */
+size_t template_reference(const char *text);
+
 /* The first name in text that is not among the n names; NULL when all are. Its length comes in
  * *ret_len. */
 const char *template_unknown(const char *text, const char *const *names, size_t n, size_t *ret_len);
