@@ -45,6 +45,7 @@ static struct check *check_free(struct engine *engine, struct check *check)
 		check->view.spec->kind->fini(&check->probe);
 	window_fini(&check->view.window);
 	check->magic = 0;
+	free(check->view.tokens);
 	free(check);
 	return NULL;
 }

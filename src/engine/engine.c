@@ -246,6 +246,26 @@ static void judge_window(struct check *check, struct result *result)
 	result->verdict = verdict;
 }
 
+/* Few checks ask a model, so that the others do not carry its numbers. Without memory they are not
+ * kept; the next answer tries again. */
+static void record_tokens(struct check_view *view, const struct result *result)
+{
+	const struct tokens *tokens = &result->tokens;
+
+	if (tokens->source == TOKENS_NONE)
+		return;
+	if (!view->tokens)
+		view->tokens = calloc(1, sizeof *view->tokens);
+	if (!view->tokens)
+		return;
+	view->tokens->prompt_total += tokens->prompt;
+	view->tokens->completion_total += tokens->completion;
+	if (result_has_timing(result, TIMING_FIRST_TOKEN))
+		histogram_add(&view->tokens->first_token, result->timing[TIMING_FIRST_TOKEN]);
+	if (tokens->gaps > 0)
+		histogram_add(&view->tokens->inter_token, tokens->gap_mean);
+}
+
 static void record(struct check *check, const struct result *result)
 {
 	struct check_view *view = &check->view;
@@ -257,6 +277,7 @@ static void record(struct check *check, const struct result *result)
 		histogram_add(&view->total, result->timing[TIMING_TOTAL]);
 	if (result_has_timing(result, TIMING_FIRST_BYTE))
 		histogram_add(&view->first_byte, result->timing[TIMING_FIRST_BYTE]);
+	record_tokens(view, result);
 }
 
 static void tell_flapping(const struct check *check, unsigned events)

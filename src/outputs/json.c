@@ -7,6 +7,9 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/text/write.h"
 
+#include <math.h>
+#include <stdio.h>
+
 enum {
 	SCHEMA = 1,
 	/* An endpoint costs some 10 us; this keeps a slice well under a millisecond. */
@@ -67,6 +70,62 @@ static void put_timings(struct jw *jw, const struct result *result)
 	jw_object_end(jw);
 }
 
+static void put_number(struct jw *jw, const char *key, double value)
+{
+	char text[32];
+
+	/* No JSON number stands for what is not finite. */
+	if (!isfinite(value))
+		return;
+	(void)snprintf(text, sizeof text, "%.6g", value); /* fits */
+	jw_key(jw, key);
+	jw_raw(jw, text);
+}
+
+static void put_tokens(struct jw *jw, const struct tokens *tokens)
+{
+	if (tokens->source == TOKENS_NONE)
+		return;
+	jw_key(jw, "tokens");
+	jw_object(jw);
+	put_string(jw, "source", tokens->source == TOKENS_REPORTED ? "reported" : "counted");
+	if (tokens->prompt > 0)
+		put_u64(jw, "prompt", tokens->prompt);
+	put_u64(jw, "completion", tokens->completion);
+	if (tokens->gaps > 0) {
+		put_seconds(jw, "inter_token_mean_seconds", tokens->gap_mean);
+		put_seconds(jw, "inter_token_p95_seconds", tokens->gap_p95);
+		put_seconds(jw, "inter_token_max_seconds", tokens->gap_max);
+	}
+	if (tokens->per_second > 0)
+		put_number(jw, "per_second", tokens->per_second);
+	jw_object_end(jw);
+}
+
+static void put_load(struct jw *jw, const struct server_load *load)
+{
+	static const char *const keys[LOAD_VALUE_N] = {
+		[LOAD_RUNNING] = "running",
+		[LOAD_WAITING] = "waiting",
+		[LOAD_KV_USAGE] = "kv_usage",
+		[LOAD_PROMPT_TOKENS] = "prompt_tokens_total",
+		[LOAD_GENERATION_TOKENS] = "generation_tokens_total",
+		[LOAD_PROGRESS] = "progress_total",
+		[LOAD_TTFT] = "first_token_seconds",
+		[LOAD_ITL] = "inter_token_seconds",
+	};
+
+	if (load->seen == 0)
+		return;
+	jw_key(jw, "load");
+	jw_object(jw);
+	for (unsigned i = 0; i < LOAD_VALUE_N; i++)
+		if (load_has(load, i))
+			put_number(jw, keys[i], load->value[i]);
+	put_bool(jw, "full", load->is_full);
+	jw_object_end(jw);
+}
+
 static void write_result(struct jw *jw, const struct result *result)
 {
 	jw_object(jw);
@@ -80,6 +139,8 @@ static void write_result(struct jw *jw, const struct result *result)
 	else
 		jw_null(jw);
 	put_timings(jw, result);
+	put_tokens(jw, &result->tokens);
+	put_load(jw, &result->load);
 	put_bool(jw, "reused", result->reused);
 	put_u64(jw, "attempts", result->attempts);
 	put_time(jw, "cert_expires_at", result->cert_expires_at);

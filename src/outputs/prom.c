@@ -8,6 +8,7 @@
 
 #include "modelhealth/text/write.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -93,6 +94,17 @@ static void line_seconds(struct writer *writer, const char *close, usec_t usec)
 	sbuf_puts(writer->out, close);
 	sbuf_put_seconds(writer->out, usec);
 	sbuf_putc(writer->out, '\n');
+}
+
+static void line_double(struct writer *writer, const char *label, double value)
+{
+	sbuf_add(writer->out, sbuf_str(&writer->prefix), writer->prefix.len);
+	sbuf_puts(writer->out, label);
+	sbuf_puts(writer->out, "\"} ");
+	if (isfinite(value))
+		sbuf_printf(writer->out, "%.9g\n", value);
+	else
+		sbuf_puts(writer->out, isnan(value) ? "NaN\n" : (value > 0 ? "+Inf\n" : "-Inf\n"));
 }
 
 /* What ends the labels of a line. */
@@ -218,6 +230,50 @@ static void write_first_byte(struct writer *writer, const struct check_view *che
 	put_check_histogram(writer, check->spec, &check->first_byte);
 }
 
+static void write_first_token(struct writer *writer, const struct check_view *check)
+{
+	if (check->tokens)
+		put_check_histogram(writer, check->spec, &check->tokens->first_token);
+}
+
+static void write_inter_token(struct writer *writer, const struct check_view *check)
+{
+	if (check->tokens)
+		put_check_histogram(writer, check->spec, &check->tokens->inter_token);
+}
+
+static void write_tokens(struct writer *writer, const struct check_view *check)
+{
+	if (!check->tokens)
+		return;
+	begin_check(writer, "", check->spec);
+	sbuf_puts(&writer->prefix, ",direction=\"");
+	line_u64(writer, "prompt", close_value, check->tokens->prompt_total);
+	line_u64(writer, "completion", close_value, check->tokens->completion_total);
+}
+
+/* What the server says of itself, and when it said so. */
+static void write_load(struct writer *writer, const struct check_view *check)
+{
+	const struct server_load *load = &check->last.load;
+
+	if (!check->has_last || load->seen == 0)
+		return;
+	begin_check(writer, "", check->spec);
+	sbuf_puts(&writer->prefix, ",value=\"");
+	for (unsigned i = 0; i < LOAD_VALUE_N; i++)
+		if (load_has(load, i))
+			line_double(writer, load_value_token(i), load->value[i]);
+}
+
+static void write_load_at(struct writer *writer, const struct check_view *check)
+{
+	if (!check->has_last || check->last.load.seen == 0)
+		return;
+	begin_check(writer, "", check->spec);
+	line_seconds(writer, close_labels, check->last.at);
+}
+
 static void put_check_u64(struct writer *writer, const struct check_view *check, uint64_t value)
 {
 	begin_check(writer, "", check->spec);
@@ -339,6 +395,11 @@ static const struct family families[] = {
 	{ "modelhealth_check_overruns_total", "counter", "Planned starts that passed while the check was still running.", SCOPE_CHECK, 1, { .check = write_overruns } },
 	{ "modelhealth_check_duration_seconds", "histogram", "Time of a check from start to end, without waiting for a slot.", SCOPE_CHECK, HISTOGRAM_BUCKETS + 2, { .check = write_total } },
 	{ "modelhealth_check_first_byte_seconds", "histogram", "Time from the request sent to the first byte of the answer.", SCOPE_CHECK, HISTOGRAM_BUCKETS + 2, { .check = write_first_byte } },
+	{ "modelhealth_check_first_token_seconds", "histogram", "Time from the request sent to the first event with text.", SCOPE_CHECK, 1, { .check = write_first_token } },
+	{ "modelhealth_check_inter_token_seconds", "histogram", "Mean time between events with text, one sample an answer.", SCOPE_CHECK, 1, { .check = write_inter_token } },
+	{ "modelhealth_check_tokens_total", "counter", "Tokens that checks cost: reported by the server, else counted.", SCOPE_CHECK, 1, { .check = write_tokens } },
+	{ "modelhealth_check_server_load", "gauge", "What the server's own counters said at the last scrape.", SCOPE_CHECK, 1, { .check = write_load } },
+	{ "modelhealth_check_server_load_timestamp_seconds", "gauge", "When they said so.", SCOPE_CHECK, 1, { .check = write_load_at } },
 	{ "modelhealth_check_cert_expiry_timestamp_seconds", "gauge", "When the server's certificate expires.", SCOPE_CHECK, 1, { .check = write_cert_expiry } },
 	{ "modelhealth_checks_total", "counter", "Finished checks of all endpoints.", SCOPE_SELF, 1, { .self = write_checks_total } },
 	{ "modelhealth_checks_lost_total", "counter", "Checks that did not end by their own deadline: bugs of modelhealthd.", SCOPE_SELF, 1, { .self = write_checks_lost } },

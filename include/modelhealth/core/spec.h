@@ -29,9 +29,9 @@ const char *tier_token(enum tier tier);
 struct timeouts {
 	usec_t connect;     /* name, TCP and TLS together */
 	usec_t first_byte;  /* from request sent */
-	usec_t first_token; /* from request sent, of a model's answer */
 	usec_t idle;        /* between two pieces of the answer */
 	usec_t total;       /* everything, retries excluded */
+	usec_t first_token; /* from request sent, of a model's answer */
 };
 
 struct retry {

@@ -10,6 +10,12 @@
 #include "modelhealth/core/spec.h"
 #include "modelhealth/core/window.h"
 
+/* Of a check that asks a model. One mean gap an answer counts, not every gap. */
+struct token_view {
+	struct histogram first_token, inter_token;
+	uint64_t prompt_total, completion_total;
+};
+
 struct check_view {
 	const struct check_spec *spec;
 	struct health health;
@@ -24,6 +30,7 @@ struct check_view {
 	uint64_t overruns_total; /* slots that passed while a check was still in flight */
 	uint32_t results_total[REASON_N];
 	struct histogram total, first_byte; /* of results that had that span */
+	struct token_view *tokens;          /* owned; NULL until a model has answered */
 };
 
 struct endpoint_view {

@@ -3,6 +3,7 @@
 #include "modelhealth/text/sanitise.h"
 #include "world.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,6 +142,46 @@ static void test_spans_that_did_not_happen_are_absent(void **state)
 	assert_int_equal(json_length(json_at(json, "/checks/0/last/timings")), 3);
 	assert_null(json_at(json, "/checks/0/last/timings/connect_seconds"));
 	assert_null(json_at(json, "/checks/0/last/timings/tls_seconds"));
+	json_free(json);
+	world_close(&world);
+}
+
+static void test_what_a_model_s_answer_cost_is_there_when_it_answered(void **state)
+{
+	struct world world;
+	struct json *json;
+	struct result *last;
+	(void)state;
+
+	world_open(&world, 1);
+	last = &world.check_views[0].last;
+	json = render(&world, &output_endpoint, &(struct output_query){ .name = "ep-00000" });
+	assert_null(json_at(json, "/checks/0/last/tokens"));
+	assert_null(json_at(json, "/checks/0/last/load"));
+	json_free(json);
+	last->tokens = (struct tokens){
+		.source = TOKENS_REPORTED,
+		.prompt = 12,
+		.completion = 8,
+		.gaps = 7,
+		.gap_mean = 20 * USEC_PER_MSEC,
+		.gap_max = 45 * USEC_PER_MSEC,
+		.per_second = 48.5,
+	};
+	last->load.seen = 1u << LOAD_WAITING | 1u << LOAD_ITL;
+	last->load.value[LOAD_WAITING] = 2;
+	last->load.value[LOAD_ITL] = (double)NAN;
+	last->load.is_full = true;
+	json = render(&world, &output_endpoint, &(struct output_query){ .name = "ep-00000" });
+	assert_string_equal(text_at(json, "/checks/0/last/tokens/source"), "reported");
+	assert_number(json, "/checks/0/last/tokens/completion", 8);
+	assert_number(json, "/checks/0/last/tokens/inter_token_mean_seconds", 0.02);
+	assert_number(json, "/checks/0/last/tokens/inter_token_max_seconds", 0.045);
+	assert_number(json, "/checks/0/last/tokens/per_second", 48.5);
+	assert_number(json, "/checks/0/last/load/waiting", 2);
+	assert_text(json, "/checks/0/last/load/full", "true");
+	/* JSON has no NaN. */
+	assert_null(json_at(json, "/checks/0/last/load/inter_token_seconds"));
 	json_free(json);
 	world_close(&world);
 }
@@ -298,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_endpoint_has_the_fields_that_are_api),
 		cmocka_unit_test(test_spans_that_did_not_happen_are_absent),
+		cmocka_unit_test(test_what_a_model_s_answer_cost_is_there_when_it_answered),
 		cmocka_unit_test(test_an_endpoint_never_checked_has_nulls),
 		cmocka_unit_test(test_an_unknown_name_is_not_found),
 		cmocka_unit_test(test_the_list_is_whole_and_in_order_over_slices),

@@ -7,6 +7,7 @@
 #include "world.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -218,6 +219,47 @@ static void test_a_span_that_never_happened_has_no_histogram(void **state)
 	assert_int_equal(world_render(&world, &output_prom, NULL, &page), OUTPUT_DONE);
 	assert_false(has_text(&page, "modelhealth_check_first_byte_seconds_count{"));
 	assert_true(has_text(&page, "modelhealth_check_duration_seconds_count{"));
+	sbuf_fini(&page);
+	world_close(&world);
+}
+
+static void test_a_model_s_tokens_and_load_are_there_for_who_has_them(void **state)
+{
+	struct world world;
+	struct sbuf page = SBUF_INIT;
+	struct token_view tokens = { .prompt_total = 7, .completion_total = 21 };
+	struct server_load *load;
+	(void)state;
+
+	world_open(&world, 2);
+	histogram_add(&tokens.first_token, 300 * USEC_PER_MSEC);
+	world.check_views[0].tokens = &tokens;
+	load = &world.check_views[0].last.load;
+	load->seen = 1u << LOAD_WAITING | 1u << LOAD_KV_USAGE | 1u << LOAD_TTFT;
+	load->value[LOAD_WAITING] = 3;
+	load->value[LOAD_KV_USAGE] = 0.25;
+	load->value[LOAD_TTFT] = (double)NAN;
+	assert_int_equal(world_render(&world, &output_prom, NULL, &page), OUTPUT_DONE);
+	assert_sample(&page,
+		"modelhealth_check_first_token_seconds_bucket{endpoint=\"ep-00000\","
+		"check=\"live\",le=\"0.32\"}",
+		"1");
+	assert_sample(&page,
+		"modelhealth_check_tokens_total{endpoint=\"ep-00000\",check=\"live\","
+		"direction=\"completion\"}",
+		"21");
+	assert_sample(&page,
+		"modelhealth_check_server_load{endpoint=\"ep-00000\",check=\"live\","
+		"value=\"kv_usage\"}",
+		"0.25");
+	assert_sample(&page,
+		"modelhealth_check_server_load{endpoint=\"ep-00000\",check=\"live\","
+		"value=\"ttft\"}",
+		"NaN");
+	/* No gap was measured, nothing is running, and the other one is no model. */
+	assert_false(has_text(&page, "modelhealth_check_inter_token_seconds_count{"));
+	assert_false(has_text(&page, "value=\"running\""));
+	assert_false(has_text(&page, "tokens_total{endpoint=\"ep-00001\""));
 	sbuf_fini(&page);
 	world_close(&world);
 }
@@ -463,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_samples_say_what_the_snapshot_says),
 		cmocka_unit_test(test_a_span_that_never_happened_has_no_histogram),
+		cmocka_unit_test(test_a_model_s_tokens_and_load_are_there_for_who_has_them),
 		cmocka_unit_test(test_every_family_stands_together_over_slices),
 		cmocka_unit_test(test_no_endpoints_is_a_valid_page),
 		cmocka_unit_test(test_hostile_labels_stay_inside_their_quotes),
