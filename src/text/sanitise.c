@@ -74,6 +74,20 @@ bool utf8_is_valid(const char *text, size_t len)
 	return true;
 }
 
+void utf8_repair(const char *text, size_t len, struct sbuf *out)
+{
+	const unsigned char *bytes = (const unsigned char *)text;
+	uint32_t code;
+
+	for (size_t i = 0, n; i < len; i += max_of(n, (size_t)1)) {
+		n = decode(bytes + i, len - i, &code);
+		if (n == 0 || code == 0)
+			sbuf_puts(out, replacement);
+		else
+			sbuf_add(out, text + i, n);
+	}
+}
+
 size_t sanitise(char *dst, size_t dst_size, const char *src, size_t src_len)
 {
 	const unsigned char *bytes = (const unsigned char *)src;

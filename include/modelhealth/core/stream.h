@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads a model's answer as it comes: Server-Sent Events, NDJSON or one JSON document, cut
- * anywhere. Pure: the caller hands in bytes and the time, and asks at the end what it was.
- *
- * SSE follows the WHATWG HTML standard, section 9.2 (LF, CR and CRLF, one BOM, comments, no space
- * after the colon, several data lines), with one addition that old llama.cpp servers need: a field
- * named `error`.
+ * anywhere (core/framer.h). Pure: the caller hands in bytes and the time, and asks at the end what
+ * it was. The same bytes give the same result however they are cut; only times differ.
  */
 #pragma once
 
 #include "modelhealth/base/sbuf.h"
 #include "modelhealth/core/condition.h"
+#include "modelhealth/core/framer.h"
 #include "modelhealth/core/rules.h"
 
-enum framing {
-	FRAMING_SSE,
-	FRAMING_NDJSON,
-	FRAMING_JSON, /* one document, judged at its end */
+enum {
+	DIALECT_MAX_POINTERS = 8, /* in one list of a dialect; more are not read */
+	STREAM_MAX_LINE = FRAMER_MAX_LINE,
+	STREAM_MAX_DOCUMENT = FRAMER_MAX_DOCUMENT,
+	STREAM_MAX_TEXT = 64 * 1024, /* of the assembled answer that is kept */
 };
 
 struct pointers {
@@ -37,21 +36,23 @@ struct dialect {
 	struct pointers text;      /* of a token; the first that gives a non-empty string counts */
 	struct pointers reasoning; /* the same; counts as a token but is not part of the answer */
 	bool is_cumulative;        /* each text repeats all before it */
-	struct pointers finish; /* of the finish reason: a value that is neither null nor false */
-	struct pointers bad_finish; /* finish reasons that mean failure ("error", "abort") */
+	/* of the finish reason: a value that is not null, false or ""; without one the stream ends
+	 * with its bytes, and must have held at least one token */
+	struct pointers finish;
+	struct pointers bad_finish; /* finish reasons that mean failure ("error"), in any case */
 	const char *sentinel;       /* data that ends the stream ("[DONE]"); NULL = none */
-	struct pointers require;    /* must exist (in some event) */
+	struct pointers require;    /* must exist and not be null (in some event) */
 	const char *end_pointer, *end_value; /* the event that ends the stream; NULL = none */
-	struct pointers error; /* an event where one of them is not null is an error */
-	const char *embedding; /* of the numbers; NULL = a text answer */
+	/* an event where one of them is not null, false or "" is an error, as is any whose /type or
+	 * /object is "error" */
+	struct pointers error;
+	const char *embedding;                         /* of the numbers; NULL = a text answer */
 	const char *prompt_tokens, *completion_tokens; /* of the usage; NULL = not told */
-	const char *model;          /* of the name of the model that answered; NULL = not told */
-	struct rules stream_errors; /* of an error event: status = its numeric code, json, body */
-};
-
-enum {
-	STREAM_MAX_LINE = 1024 * 1024,
-	STREAM_MAX_TEXT = 64 * 1024, /* of the assembled answer that is kept */
+	const char *model; /* of the name of the model that answered; NULL = not told */
+	/* Of an error event: status = its numeric code if it has one, json, body. Where none holds,
+	 * 429, 503 and 529 are overloaded and all else is stream_error. */
+	struct rules stream_errors;
+	bool allow_degenerate; /* an empty answer or a repeated one may be right */
 };
 
 struct stream;
@@ -61,29 +62,39 @@ struct stream *stream_new(const struct dialect *dialect, usec_t sent_at);
 struct stream *stream_free(struct stream *stream);
 
 enum stream_progress {
-	STREAM_MORE,   /* goes on */
-	STREAM_ENDED,  /* all that makes an answer complete has been seen: no need to wait */
-	STREAM_FAILED, /* an error event, a line beyond STREAM_MAX_LINE, or no memory: stop */
+	STREAM_MORE,  /* goes on; an answer without sentinel or end event ends with its bytes */
+	STREAM_ENDED, /* the sentinel or the end event came: what follows is not read */
+	STREAM_FAILED, /* an error event, no protocol of ours, or no memory: what follows is not read */
 };
 
 /* Takes the next bytes, which arrived at monotonic time now. */
 enum stream_progress stream_push(struct stream *stream, const char *data, size_t len, usec_t now);
 
-/* When the first text came; 0 = not yet. The time of the last event with text. */
+/* When the first and the last event with text or reasoning came; 0 = none, as always of one
+ * document. */
 usec_t stream_first_token_at(const struct stream *stream);
 usec_t stream_last_token_at(const struct stream *stream);
 
-/* What has been seen, valid as long as the stream. */
+/* What has been seen, borrowed until the next push or stream_free. */
 const char *stream_text(const struct stream *stream, size_t *ret_len); /* without reasoning */
 const char *stream_model(const struct stream *stream);                 /* NULL = not told */
+const char *stream_finish(const struct stream *stream); /* NULL = none yet; "true" if that is all */
 const double *stream_embedding(const struct stream *stream, size_t *ret_n);
 bool stream_has_finish(const struct stream *stream);
-const char *stream_finish(const struct stream *stream); /* the reason told; NULL = none */
+bool stream_has_usage(const struct stream *stream); /* the server counted its tokens */
 
 /*
- * At the end of the answer (or where it broke off): sets tokens, first-token timing and, unless
- * all is well, the reason: stream_error (or what dialect->stream_errors say), stream_truncated
- * (no finish marker, no sentinel, no end), json_invalid, degenerate_output (no text at all though
- * the server says it finished by itself, or one token repeated). result->reason is OK on entry.
+ * At the end of the answer, or where it broke off; nothing may be pushed after it. Fills
+ * result->tokens and TIMING_FIRST_TOKEN. If the reason is OK on entry, it becomes the first that
+ * applies of:
+ *   protocol_error     a line beyond STREAM_MAX_LINE; a JSON document where a stream was asked for
+ *   body_too_large     a document beyond STREAM_MAX_DOCUMENT
+ *   local_memory
+ *   stream_error       an error event, a bad finish reason or raw text (or what stream_errors say)
+ *   json_invalid       an event or a document that is not JSON, a page of HTML
+ *   stream_truncated   no finish reason, no sentinel, no end event, or cut inside an event
+ *   assert_json        a document lacks what the dialect requires; an embedding is no numbers
+ *   degenerate_output  see core/textcheck.h
+ * The text is well-formed UTF-8 from here on.
  */
 void stream_judge(struct stream *stream, struct result *result);

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "modelhealth/base/defs.h"
+#include "modelhealth/base/sbuf.h"
 
 /*
  * Copies src to dst as valid UTF-8 on one line: broken sequences become U+FFFD, control characters
@@ -16,3 +16,6 @@ size_t sanitise(char *dst, size_t dst_size, const char *src, size_t src_len);
 
 /* Whether bytes are well-formed UTF-8 without NUL (RFC 3629). */
 bool utf8_is_valid(const char *text, size_t len);
+
+/* Appends text with U+FFFD for each byte that is not part of well-formed UTF-8, and for NUL. */
+void utf8_repair(const char *text, size_t len, struct sbuf *out);
