@@ -374,16 +374,27 @@ static bool set(CURL *easy, CURLoption option, const char *text)
 }
 
 /* libcurl takes its read buffer anew for each transfer. Answers are small, and a piece of this size
- * comes from malloc's per-thread cache instead of the heap's end: 16 KiB cost some 5 % of a check. */
+ * comes from malloc's per-thread cache instead of the heap's end: 16 KiB cost some 5 % of a check.
+ *
+ * HTTP/2 needs more room than what libcurl 7.88 reads from the socket at once (32 KiB). Of a frame
+ * that does not fit it keeps the rest until something else can be read, and after the last frame of
+ * a body that never comes. */
 enum {
-	READ_PIECE = 1024
+	READ_PIECE = 1024,
+	READ_PIECE_HTTP_2 = 33 * 1024,
 };
+
+static bool may_be_http_2(const struct http_request *request)
+{
+	return request->version == HTTP_AUTO ? request->url->is_tls : request->version != HTTP_1_1;
+}
 
 static void set_always(struct http_transfer *transfer)
 {
 	CURL *easy = transfer->easy;
 
-	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)READ_PIECE);
+	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+		may_be_http_2(&transfer->request) ? (long)READ_PIECE_HTTP_2 : (long)READ_PIECE);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
