@@ -89,7 +89,7 @@ static enum reason refine_receive(const struct fault *fault)
 		return REASON_AUTH_FAILED;
 	if (fault->proxy_status >= 300)
 		return REASON_CONNECT_UNREACHABLE;
-	if (text_has(fault, "chunk"))
+	if (text_has(fault, "chunk") || text_has(fault, "nghttp2_session_mem_recv()"))
 		return REASON_PROTOCOL_ERROR;
 	if (text_has(fault, "Too large response headers"))
 		return REASON_HEADER_TOO_LARGE;

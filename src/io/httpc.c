@@ -19,6 +19,7 @@
 
 #include "modelhealth/base/clock.h"
 #include "modelhealth/io/fault.h"
+#include "modelhealth/io/ration.h"
 
 #include <curl/curl.h>
 
@@ -30,7 +31,9 @@
 #include <sys/resource.h>
 
 enum {
-	READ_SIZE = 4096
+	READ_SIZE = 4096,
+	/* A handshake with all its certificates is a tenth of it. */
+	MAX_BARREN_BYTES = 1024 * 1024,
 };
 
 /* ---- the pool ---- */
@@ -385,11 +388,13 @@ static void start_dialogue(struct http_transfer *transfer);
 
 static bool is_flooding(const struct http_transfer *transfer)
 {
-	return transfer->peer && tls_peer_facts(transfer->peer)->is_flooding;
+	return transfer->barren_bytes > MAX_BARREN_BYTES;
 }
 
+/* What floods is not kept for the next time. */
 static void finish_flood(struct http_transfer *transfer)
 {
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L); /* cannot fail */
 	result_set(&transfer->outcome.result, REASON_PROTOCOL_ERROR,
 		"a flood that is neither header nor body");
 	finish(transfer);
@@ -405,8 +410,6 @@ static void on_message(void *arg, CURL *easy, CURLcode code)
 		transfer->outcome.result.lib_err = (int)code;
 	if (transfer->is_stopped)
 		finish(transfer);
-	else if (code != CURLE_OK && is_flooding(transfer))
-		finish_flood(transfer);
 	else if (code == CURLE_COULDNT_CONNECT)
 		finish_connect_failure(transfer);
 	else if (code != CURLE_OK)
@@ -424,8 +427,17 @@ static void on_readable(void *arg, CURL *easy)
 	(void)arg;
 	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 	transfer->active_at = now_of(transfer);
-	if (transfer->peer)
-		tls_peer_note_progress(transfer->peer);
+}
+
+static void on_read(void *arg, CURL *easy, size_t bytes)
+{
+	struct http_transfer *transfer = NULL;
+
+	(void)arg;
+	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	transfer->barren_bytes += bytes;
+	if (is_flooding(transfer) && transfer->step != STEP_DONE)
+		finish_flood(transfer);
 }
 
 static void on_lost(void *arg, CURL *easy)
@@ -452,23 +464,38 @@ static void finish_dialogue(struct http_transfer *transfer, enum reason reason)
 
 static void watch_dialogue(struct http_transfer *transfer, int fd, unsigned events);
 
-/* Reads what is there. */
-static void dialogue_read(struct http_transfer *transfer, int fd)
+/* Reads what is there. CURLE_WRITE_ERROR when no more is wanted, as libcurl says it itself. */
+static CURLcode dialogue_take(struct http_transfer *transfer)
 {
 	char data[READ_SIZE];
-	size_t len;
 	CURLcode code;
+	size_t len;
 
+	ration_begin();
 	while ((code = curl_easy_recv(transfer->easy, data, sizeof data, &len)) == CURLE_OK &&
 		len > 0) {
 		transfer_note_bytes(transfer);
 		if (!transfer_take_body(transfer, data, len)) {
-			finish(transfer);
-			return;
+			code = CURLE_WRITE_ERROR;
+			break;
 		}
 	}
+	transfer->barren_bytes += ration_end();
+	return code;
+}
+
+static void dialogue_read(struct http_transfer *transfer, int fd)
+{
+	CURLcode code = dialogue_take(transfer);
+
+	if (code == CURLE_WRITE_ERROR) {
+		finish(transfer);
+		return;
+	}
 	transfer->outcome.result.lib_err = code == CURLE_AGAIN ? 0 : (int)code;
-	if (code == CURLE_AGAIN)
+	if (is_flooding(transfer))
+		finish_flood(transfer);
+	else if (code == CURLE_AGAIN)
 		watch_dialogue(transfer, fd, LOOP_READ);
 	else
 		finish_dialogue(transfer, code == CURLE_OK ? REASON_OK : REASON_CONN_RESET);
@@ -746,6 +773,7 @@ int httpc_new(struct loop *loop, struct dns *dns, struct httpc **ret_httpc)
 	httpc->shard_handlers = (struct shard_handlers){
 		.on_message = on_message,
 		.on_readable = on_readable,
+		.on_read = on_read,
 		.on_lost = on_lost,
 		.arg = httpc,
 	};

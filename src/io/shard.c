@@ -10,6 +10,7 @@
 #include "modelhealth/io/shard.h"
 
 #include "modelhealth/io/loop.h"
+#include "modelhealth/io/ration.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,18 +68,23 @@ static void drain(struct shard *shard)
 	}
 }
 
-static void act(struct shard *shard, curl_socket_t fd, int ready)
+/* Returns how many bytes libcurl read. */
+static size_t act(struct shard *shard, curl_socket_t fd, int ready)
 {
 	int running;
 	CURLMcode code;
+	size_t eaten;
 
 	shard->is_inside = true;
+	ration_begin();
 	code = curl_multi_socket_action(shard->multi, fd, ready, &running);
+	eaten = ration_end();
 	shard->is_inside = false;
 	if (code != CURLM_OK)
 		rebuild(shard);
 	else
 		drain(shard);
+	return eaten;
 }
 
 static void on_timer(struct timer *timer)
@@ -112,13 +118,17 @@ static void on_socket_ready(void *arg, int fd, unsigned ready)
 {
 	struct sock *sock = arg;
 	struct shard *shard = sock->shard;
+	CURL *easy = sock->easy;
+	size_t eaten;
 
 	if (ready & LOOP_READ)
-		shard->handlers->on_readable(shard->handlers->arg, sock->easy);
-	/* sock may be gone after this */
-	act(shard, fd,
+		shard->handlers->on_readable(shard->handlers->arg, easy);
+	/* sock may be gone after this; the easy handle may have ended, but is there until the turn's
+	 * deferred tasks */
+	eaten = act(shard, fd,
 		((ready & LOOP_READ) ? CURL_CSELECT_IN : 0) |
 			((ready & LOOP_WRITE) ? CURL_CSELECT_OUT : 0));
+	shard->handlers->on_read(shard->handlers->arg, easy, eaten);
 }
 
 static struct sock *sock_new(struct shard *shard, curl_socket_t fd, unsigned events)
@@ -181,8 +191,10 @@ static void close_multi(struct shard *shard)
 {
 	struct timers *timers = loop_timers(shard->loop);
 
+	ration_begin(); /* closing TLS reads */
 	if (shard->multi)
 		(void)curl_multi_cleanup(shard->multi);
+	(void)ration_end();
 	shard->multi = NULL;
 	while (!TAILQ_EMPTY(&shard->socks))
 		sock_free(shard, TAILQ_FIRST(&shard->socks));
@@ -272,9 +284,11 @@ void shard_remove(struct shard *shard, CURL *easy)
 {
 	must(!shard->is_inside);
 	shard->is_inside = true;
+	ration_begin(); /* closing TLS reads */
 	/* Fails only for a handle that is not inside. It takes back the handle's sockets first, a
 	 * kept one too, so no sock is left with it. */
 	(void)curl_multi_remove_handle(shard->multi, easy);
+	(void)ration_end();
 	shard->is_inside = false;
 	for (size_t i = 0; i < shard->n_members; i++) {
 		if (shard->members[i] != easy)

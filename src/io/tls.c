@@ -40,7 +40,6 @@ struct tls_peer {
 	bool may_keep;            /* the session of this handshake */
 	bool may_resume;          /* in this handshake */
 	bool is_shaking;          /* prepared, not yet observed */
-	unsigned barren_records;  /* since the last progress */
 	struct tls_facts facts;   /* of the last handshake */
 };
 
@@ -331,27 +330,6 @@ static void on_info(const SSL *ssl, int where, int value)
 	(void)SSL_set_session((SSL *)(uintptr_t)ssl, peer->session);
 }
 
-/* Runs for each piece of the protocol; here for the head of a record that was received. */
-static void on_record(
-	int is_sent, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
-{
-	struct tls_peer *peer = peer_of(ssl);
-	const unsigned char *head = data;
-
-	(void)version;
-	(void)arg;
-	if (is_sent || type != SSL3_RT_HEADER || len == 0 || head[0] != SSL3_RT_APPLICATION_DATA ||
-		++peer->barren_records <= TLS_MAX_BARREN_RECORDS)
-		return;
-	peer->facts.is_flooding = true;
-	SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
-}
-
-void tls_peer_note_progress(struct tls_peer *peer)
-{
-	peer->barren_records = 0;
-}
-
 int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *peer,
 	bool may_resume, usec_t now)
 {
@@ -376,7 +354,6 @@ int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *p
 	SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET); /* set by libcurl; needed for TLS 1.2 */
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	SSL_CTX_set_info_callback(ctx, on_info);
-	SSL_CTX_set_msg_callback(ctx, on_record);
 	return 0;
 }
 

@@ -102,8 +102,7 @@ void transfer_note_bytes(struct http_transfer *transfer)
 	if (transfer->step == STEP_REQUEST)
 		transfer_enter_step(transfer, STEP_ANSWER);
 	transfer->active_at = now_of(transfer);
-	if (transfer->peer)
-		tls_peer_note_progress(transfer->peer);
+	transfer->barren_bytes = 0;
 }
 
 static bool is_empty_line(const char *line, size_t len)

@@ -90,7 +90,8 @@ struct http_transfer {
 
 	struct tls_peer *peer; /* NULL without TLS */
 	size_t header_bytes;
-	size_t sent_bytes; /* of a TCP dialogue */
+	size_t barren_bytes; /* read since the last header or body, about */
+	size_t sent_bytes;   /* of a TCP dialogue */
 	struct loop_fd *watch;
 	struct sbuf url;
 	struct curl_slist *headers, *resolve, *connect_to;

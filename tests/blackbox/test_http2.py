@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""HTTP/2 servers that misbehave frame by frame (E13), over TLS with ALPN."""
+"""HTTP/2 servers that misbehave frame by frame (E13), over TLS with ALPN and in clear."""
 
 import struct
 
 import pytest
 
 from attacks import Attack, attack_round
-from harness import http_endpoint
+from harness import PATIENCE, http_endpoint, last_of
 from hostile import server_context
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = \
@@ -26,9 +26,19 @@ def literal(name, value):
     return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
 def greeted(peer):
-    """Reads the client's preface and sends our settings."""
+    """Switches the protocol when asked to, reads the client's preface and sends our settings."""
     seen = b""
+    while len(seen) < 4:
+        seen += peer.sock.recv(65536)
+    if seen.startswith(b"GET "):
+        while b"\r\n\r\n" not in seen:
+            seen += peer.sock.recv(65536)
+        peer.send(SWITCHING)
+        seen = seen.partition(b"\r\n\r\n")[2]
     while len(seen) < len(PREFACE):
         seen += peer.sock.recv(65536)
     peer.send(frame(SETTINGS), frame(SETTINGS, ACK))
@@ -72,6 +82,7 @@ BIG = literal(b"x-fill", b"f" * 120) * 60
 
 BROKEN = "protocol_error|conn_reset"
 LATE = "timeout_headers|timeout_idle|timeout_total"
+FLOOD = f"protocol_error|{LATE}"  # late if the machine is too busy for a flood worth the name
 
 SERVERS = {
     "good": (sends(OK_HEAD, frame(DATA, END_STREAM, 1, b"ok")), "ok"),
@@ -94,26 +105,38 @@ SERVERS = {
     "push": (sends(frame(PUSH, END_HEADERS, 1, struct.pack(">I", 2) + STATUS_200)), BROKEN),
     "bad_hpack": (sends(frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff")), BROKEN),
     "no_status": (sends(frame(HEADERS, END_HEADERS | END_STREAM, 1, literal(b"a", b"b"))), BROKEN),
-    "ping_flood": (floods(frame(PING, 0, 0, b"8 bytes!") * 100), f"{BROKEN}|{LATE}"),
-    "settings_flood": (floods(frame(SETTINGS) * 100), f"{BROKEN}|{LATE}"),
-    "window_flood": (floods(frame(WINDOW, 0, 0, struct.pack(">I", 1)) * 100), f"{BROKEN}|{LATE}"),
-    "empty_data_flood": (floods(frame(DATA, 0, 1) * 100, OK_HEAD), f"{BROKEN}|{LATE}"),
+    "ping_flood": (floods(frame(PING, 0, 0, b"8 bytes!") * 100), FLOOD),
+    "settings_flood": (floods(frame(SETTINGS) * 100), FLOOD),
+    "window_flood": (floods(frame(WINDOW, 0, 0, struct.pack(">I", 1)) * 100), FLOOD),
+    "empty_data_flood": (floods(frame(DATA, 0, 1) * 100, OK_HEAD), FLOOD),
     "continuation_flood": (floods(frame(CONTINUATION, 0, 1, BIG), frame(HEADERS, 0, 1, STATUS_200)),
-                           f"header_too_large|{BROKEN}"),
+                           "header_too_large|protocol_error"),
+    "tiny_headers_flood": (floods(frame(HEADERS, END_HEADERS, 1, literal(b"a", b"b")) * 100,
+                                  OK_HEAD), f"header_too_large|{BROKEN}"),
+    "endless_data_of_one": (floods(frame(DATA, 0, 1, b"x") * 1000, OK_HEAD), "body_too_large"),
     "endless_data": (floods(frame(DATA, 0, 1, b"x" * 16000), OK_HEAD), "body_too_large"),
     "endless_informational": (floods(frame(HEADERS, END_HEADERS, 1, literal(b":status", b"103"))),
                               f"header_too_large|{BROKEN}"),
 }
 
 
-@pytest.fixture(scope="module")
-def played(server, pki):
-    context = server_context(*pki.good, alpn=["h2"])
-    endpoints = []
-    for name, (function, _) in SERVERS.items():
-        port = server.listen(name, function, tls=context)
-        endpoints.append(http_endpoint(name, f"https://localhost:{port}/", http_version="2",
-                                       tls={"ca_file": pki.ca}))
+TRANSPORTS = ["tls", "direct", "upgrade"]
+
+
+def h2_endpoint(name, transport, server, pki, function, **more):
+    """An endpoint of its own server that speaks HTTP/2 over this transport."""
+    tls = server_context(*pki.good, alpn=["h2"]) if transport == "tls" else None
+    port = server.listen(f"{name}_{transport}", function, tls=tls)
+    if tls:
+        more["tls"] = {"ca_file": pki.ca}
+    return http_endpoint(name, f"{'https' if tls else 'http'}://localhost:{port}/",
+                         http_version="2-direct" if transport == "direct" else "2", **more)
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def played(request, server, pki):
+    endpoints = [h2_endpoint(name, request.param, server, pki, function)
+                 for name, (function, _) in SERVERS.items()]
     with attack_round(server, [], endpoints=endpoints) as result:
         yield result
 
@@ -121,6 +144,37 @@ def played(server, pki):
 @pytest.mark.parametrize("name", SERVERS)
 def test_http2_server_gets_its_reason(played, name):
     played.assert_attack(Attack(name, SERVERS[name][1]))
+
+
+def test_flood_of_frames_does_not_hold_the_loop(played):
+    """libcurl alone would read on for as long as there is something to read."""
+    stall = played.daemon.metric("modelhealth_loop_stall_max_seconds")
+    assert stall < 0.1 * PATIENCE, f"the loop stood still for {stall:.3f} s"
+
+
+def large_body(size):
+    """An honest server that sends a megabyte as fast as it can, in frames of that size."""
+    def function(peer):
+        greeted(peer)
+        peer.send(OK_HEAD)
+        at_once = max(1, 16384 // size)
+        for _ in range(1000000 // size // at_once):
+            peer.send(frame(DATA, 0, 1, b"x" * size) * at_once)
+        peer.send(frame(DATA, END_STREAM, 1, b"x" * size))
+        peer.hold()
+    return function
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_large_body_is_no_flood(start, server, pki, transport):
+    """With these sizes libcurl would keep a part of the last frames to itself."""
+    sizes = [1, 100, 1000, 1025, 5000, 16384]
+    patient = {"connect": "5s", "first_byte": "5s", "idle": "5s", "total": "20s"}
+    daemon = start({"endpoints": [
+        h2_endpoint(f"body_in_{size}", transport, server, pki, large_body(size),
+                    max_body_bytes="2MiB", timeout=patient) for size in sizes]})
+    for name, endpoint in daemon.wait_checked().items():
+        assert last_of(endpoint)["reason"] == "ok", f"{name}: {last_of(endpoint)}"
 
 
 @pytest.mark.parametrize("version, verdict", [("1.1", "down"), ("2", "up"), ("auto", "up")])

@@ -68,9 +68,7 @@ extern const struct http_header http_user_agent;
 			.choices = client_version_choices,                                           \
 			.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer "  \
 				"in HTTP/1 is a protocol_error; 2-direct speaks HTTP/2 without "     \
-				"TLS and without asking. Ask for HTTP/2 over http:// only of "       \
-				"servers that you trust: without TLS a flood of HTTP/2 frames can "  \
-				"delay other checks by seconds." },                                  \
+				"TLS and without asking." },                                         \
 		{ .name = "max_header_bytes",                                                        \
 			.type = CONF_SIZE,                                                           \
 			.min = "1KiB",                                                               \

@@ -17,6 +17,9 @@ struct shard_handlers {
 	void (*on_message)(void *arg, CURL *easy, CURLcode code);
 	/* Bytes may have come for it. Outside libcurl. */
 	void (*on_readable)(void *arg, CURL *easy);
+	/* So many bytes were read for it, headers and body among them or not; it may have ended by
+	 * them. Outside libcurl. */
+	void (*on_read)(void *arg, CURL *easy, size_t bytes);
 	/* The multi handle broke and was replaced: nothing that was in it will ever end. Called
 	 * once per lost handle, which is already removed. */
 	void (*on_lost)(void *arg, CURL *easy);

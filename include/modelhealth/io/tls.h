@@ -42,7 +42,6 @@ struct tls_facts {
 	uint16_t version;       /* 0x0303 = TLS 1.2, 0x0304 = TLS 1.3 */
 	uint8_t spki_sha256[TLS_SPKI_BYTES];
 	int verify_error; /* X509_V_ERR_*, 0 = none */
-	bool is_flooding; /* cut off: see tls_peer_note_progress */
 };
 
 struct tls_peer *tls_peer_new(void);
@@ -67,18 +66,6 @@ enum {
 void tls_observe(void *ssl, struct tls_peer *peer, usec_t now);
 
 const struct tls_facts *tls_peer_facts(const struct tls_peer *peer);
-
-/*
- * libcurl 7.88 reads on as long as there is something to read and it carries no header or body. A
- * peer that floods HTTP/2 frames like WINDOW_UPDATE or empty DATA would hold the loop for as long as
- * it likes. So what comes is taken for the end of the connection after TLS_MAX_BARREN_RECORDS in one
- * call of libcurl without a word of progress. Call this before each call, and with progress.
- */
-void tls_peer_note_progress(struct tls_peer *peer);
-
-enum {
-	TLS_MAX_BARREN_RECORDS = 128 /* 2 MB at most, some 30 ms of work */
-};
 
 /* Whether a verify error is about the validity period. */
 bool tls_error_is_expiry(int verify_error);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct fixture {
@@ -280,6 +281,122 @@ static void test_httpc_header_floods_end_at_the_cap(void **state)
 
 		open_fixture(&f, floods[i].script, floods[i].text);
 		assert_reason(&f, "header_too_large");
+		close_fixture(&f);
+	}
+}
+
+/* ---- HTTP/2 in clear ---- */
+
+struct frames {
+	const char *head; /* what comes once */
+	size_t head_len;
+	const char *piece; /* what comes again and again */
+	size_t piece_len;
+	size_t pieces; /* how often */
+	bool has_end;  /* the last piece ends the stream; else they never end */
+};
+
+#define FRAMES_SETTINGS "\0\0\0\4\0\0\0\0\0"
+#define FRAMES_STATUS   "\0\0\1\1\4\0\0\0\1\x88" /* 200 */
+
+static bool send_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return false;
+		data += sent;
+		len -= (size_t)sent;
+	}
+	return true;
+}
+
+/* Reads as far as the blank line in the client's preface, then sends its frames. */
+static void send_frames(struct peer *peer, int fd, unsigned number)
+{
+	const struct frames *frames = peer->arg;
+	char preface[64], last[9 + 16384];
+
+	(void)number;
+	(void)peer_read_request(peer, fd, preface, sizeof preface);
+	if (!send_all(fd, frames->head, frames->head_len))
+		return;
+	for (size_t i = 1; !frames->has_end || i < frames->pieces; i++) {
+		if (atomic_load(&peer->stopping) || !send_all(fd, frames->piece, frames->piece_len))
+			return;
+	}
+	memcpy(last, frames->piece, frames->piece_len);
+	last[4] = 1; /* END_STREAM */
+	(void)send_all(fd, last, frames->piece_len);
+	peer_hang(peer, fd);
+}
+
+static void repeat(char *buf, size_t size, const char *piece, size_t len)
+{
+	for (size_t i = 0; i < size; i++)
+		buf[i] = piece[i % len];
+}
+
+/* libcurl alone would read on until the flood ends, which it never does. */
+static void test_httpc_flood_of_frames_ends_soon(void **state)
+{
+	static const struct {
+		const char *frame;
+		size_t len;
+	} floods[] = {
+		{ "\0\0\4\10\0\0\0\0\0\0\0\0\1", 13 }, /* WINDOW_UPDATE */
+		{ "\0\0\0\0\0\0\0\0\1", 9 },           /* DATA, empty */
+		{ "\0\0\10\6\0\0\0\0\0pingpong", 17 }, /* PING */
+		{ FRAMES_SETTINGS, 9 },
+	};
+
+	static char piece[9 * 13 * 17 * 20];
+	static const char head[] = FRAMES_SETTINGS FRAMES_STATUS;
+
+	(void)state;
+	for (size_t i = 0; i < array_size(floods); i++) {
+		struct frames frames = { .head = head, .head_len = sizeof head - 1 };
+		struct fixture f;
+
+		repeat(piece, sizeof piece, floods[i].frame, floods[i].len);
+		frames.piece = piece;
+		frames.piece_len = sizeof piece;
+		open_fixture(&f, send_frames, &frames);
+		f.request.version = HTTP_2_DIRECT;
+		assert_reason(&f, "protocol_error");
+		assert_true(loop_stats(f.bench.loop)->turn_max < USEC_PER_SEC / 2);
+		close_fixture(&f);
+	}
+}
+
+/* As fast as it can, in frames of any size. */
+static void test_httpc_large_body_in_frames_arrives(void **state)
+{
+	static const size_t sizes[] = { 1, 100, 1000, 1025, 5000, 16384 };
+	static const char head[] = FRAMES_SETTINGS FRAMES_STATUS;
+	static char piece[9 + 16384];
+
+	(void)state;
+	for (size_t i = 0; i < array_size(sizes); i++) {
+		struct frames frames = {
+			.head = head,
+			.head_len = sizeof head - 1,
+			.piece = piece,
+			.piece_len = 9 + sizes[i],
+			.pieces = (1 << 20) / sizes[i],
+			.has_end = true,
+		};
+		struct fixture f;
+
+		memcpy(piece, "\0\0\0\0\0\0\0\0\1", 9); /* DATA */
+		piece[1] = (char)(sizes[i] >> 8);
+		piece[2] = (char)(sizes[i] & 0xff);
+		open_fixture(&f, send_frames, &frames);
+		f.request.version = HTTP_2_DIRECT;
+		f.request.max_body_bytes = 2 << 20;
+		assert_reason(&f, "ok");
+		assert_int_equal(f.bench.body.len, frames.pieces * sizes[i]);
 		close_fixture(&f);
 	}
 }
@@ -728,6 +845,8 @@ int main(void)
 		cmocka_unit_test(test_httpc_cut_body_can_end_well),
 		cmocka_unit_test(test_httpc_stops_when_enough),
 		cmocka_unit_test(test_httpc_header_floods_end_at_the_cap),
+		cmocka_unit_test(test_httpc_flood_of_frames_ends_soon),
+		cmocka_unit_test(test_httpc_large_body_in_frames_arrives),
 		cmocka_unit_test(test_httpc_broken_answers_have_their_reason),
 		cmocka_unit_test(test_httpc_reset_midway_is_conn_reset),
 		cmocka_unit_test(test_httpc_sends_what_was_asked_and_no_more),
