@@ -153,9 +153,20 @@ static const char *answer_header(void *transfer, const char *name, size_t index)
 	return http_answer_header(transfer, name, index);
 }
 
+/* The rules say that the answer is fine; what the operator expects must hold too. */
+static void judge_more(
+	const struct http_params *http, const struct observation *seen, struct result *result)
+{
+	if (http->is_status_expected)
+		expect_judge(&http->expect, seen, result);
+	else
+		expect_judge_more(&http->expect, seen, result);
+}
+
 static void judge(struct http_probe *state, struct http_transfer *transfer,
 	const struct http_outcome *outcome)
 {
+	const struct http_params *http = params_of(state);
 	struct result *result = &state->exchange.probe->result;
 	usec_t now = loop_timers(state->exchange.probe->io->loop)->real;
 	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
@@ -170,6 +181,13 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
 		.now = now,
 		.cert_expires_at = result->cert_expires_at,
 	};
+	const struct answer answer = {
+		.http_status = result->http_status,
+		.header = answer_header,
+		.ctx = transfer,
+		.body = seen.body,
+		.body_len = seen.body_len,
+	};
 
 	if (outcome->tls) {
 		seen.tls_version = outcome->tls->version;
@@ -177,7 +195,10 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
 	}
 	if (retry_after)
 		result->retry_after = retry_after_parse(retry_after, now);
-	expect_judge(&params_of(state)->expect, &seen, result);
+	if (!rules_judge(&http->rules, &http->errors, &answer, result))
+		expect_judge(&http->expect, &seen, result);
+	else if (result->reason == REASON_OK)
+		judge_more(http, &seen, result);
 }
 
 /* A 408 over a kept connection was sent while it idled and answers nothing that we asked
@@ -263,13 +284,19 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 	request->reuse = HTTP_FRESH;
 }
 
+static bool needs_body(const struct http_params *http)
+{
+	return expect_needs_body(&http->expect) || rules_need_body(&http->rules) ||
+	       rules_need_body(&http->errors);
+}
+
 static int start_hop(struct http_probe *state)
 {
 	struct http_request request;
 	struct http_handlers handlers = { .on_done = on_done, .arg = state };
 	struct http_lane *lane = is_at_home(state) ? state->exchange.lane : NULL;
 
-	if (expect_needs_body(&params_of(state)->expect))
+	if (needs_body(params_of(state)))
 		handlers.on_data = on_data;
 	sbuf_clear(&state->exchange.answer);
 	fill_request(state, &request);

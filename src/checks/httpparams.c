@@ -20,6 +20,7 @@ const struct conf_key http_keys[] = {
 		.example = "'{\"ping\": true}'",
 		.help = "Request body. ${model} and the variables in it are filled, in a JSON body "
 			"with the escapes of a JSON string. Set Content-Type under headers." },
+	ERRORS_KEY(struct http_params, errors),
 	{ .name = "expect",
 		.type = CONF_SECTION,
 		.section = expect_keys,
@@ -74,6 +75,7 @@ const struct conf_key http_keys[] = {
 		.help = "Keeps the connection between checks. Cheaper, but a listener that is gone "
 			"is noticed only when the connection breaks; results over a kept connection "
 			"are marked." },
+	RULES_KEY(struct http_params, rules),
 	CLIENT_KEYS(struct http_params),
 	CONF_END,
 };
@@ -153,6 +155,7 @@ int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struc
 	if (!is_token(http->method))
 		return conf_error(
 			scope, conf_node(scope, "method"), "\"%s\" is not a method", http->method);
+	http->is_status_expected = conf_has(scope, "expect.status");
 	http->client.target.may_turn_to_tls = http->redirects > 0;
 	r = client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
 	if (r == 0)

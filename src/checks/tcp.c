@@ -7,6 +7,7 @@
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/checks/target.h"
 #include "modelhealth/core/expect.h"
+#include "modelhealth/core/rules.h"
 #include "modelhealth/io/io.h"
 
 #include <string.h>
@@ -18,6 +19,7 @@ enum {
 struct tcp_params {
 	struct target target;
 	const char *send;
+	struct rules rules;
 	struct expect_text expect;
 };
 
@@ -30,6 +32,7 @@ static const struct conf_key tcp_keys[] = {
 		.example = "\"+PONG\"",
 		.help = "What the first 4 KiB of the answer contain, or a mapping of contains, "
 			"matches and not_matches (regular expressions) with an optional severity." },
+	RULES_KEY(struct tcp_params, rules),
 	TARGET_KEYS(struct tcp_params, target),
 	{ .name = "send",
 		.type = CONF_STRING,
@@ -64,44 +67,75 @@ static void tcp_dispose(const void *params)
 	target_dispose(&tcp->target);
 }
 
-static const struct expect_text *expected_by(const struct exchange *state)
+static bool wants_answer(const struct tcp_params *tcp)
 {
-	const struct tcp_params *tcp = state->probe->spec->params;
+	return tcp->expect.source || rules_need_body(&tcp->rules);
+}
 
-	return &tcp->expect;
+static const struct tcp_params *params_of(const struct exchange *state)
+{
+	return state->probe->spec->params;
+}
+
+static struct answer answer_of(const struct exchange *state)
+{
+	return (struct answer){ .body = sbuf_str(&state->answer), .body_len = state->answer.len };
+}
+
+/* Whether nothing that may still come can change the verdict. */
+static bool is_decided(const struct exchange *state)
+{
+	const struct tcp_params *tcp = params_of(state);
+	const struct answer answer = answer_of(state);
+	struct result result = { 0 };
+
+	if (state->answer.failed || tcp->expect.not_matches)
+		return false;
+	/* A rule may hold of half a line that another is about. */
+	if (tcp->rules.n > 0)
+		return answer.body[answer.body_len - 1] == '\n' &&
+		       rules_judge(&tcp->rules, NULL, &answer, &result);
+	return expect_text_holds(&tcp->expect, answer.body, answer.body_len);
 }
 
 /* Reads on until the answer is what it should be; what must not come can still come. */
 static enum http_appetite on_data(void *arg, const char *data, size_t len)
 {
 	struct exchange *state = arg;
-	const struct expect_text *expect = expected_by(state);
 
 	sbuf_add(&state->answer, data, len);
-	return !expect->not_matches &&
-			       expect_text_holds(expect, state->answer.data, state->answer.len)
-		       ? HTTP_ENOUGH
-		       : HTTP_MORE;
+	return len > 0 && is_decided(state) ? HTTP_ENOUGH : HTTP_MORE;
+}
+
+static void judge_answer(struct exchange *state, struct result *result)
+{
+	const struct tcp_params *tcp = params_of(state);
+	const struct answer answer = answer_of(state);
+	bool is_judged = rules_judge(&tcp->rules, NULL, &answer, result);
+
+	if (is_judged && result->reason != REASON_OK)
+		return;
+	if (!expect_text_holds(&tcp->expect, answer.body, answer.body_len))
+		expect_text_fail(&tcp->expect, answer.body, answer.body_len, result);
+	else if (is_judged || tcp->expect.source)
+		result_set(result, REASON_OK, NULL);
 }
 
 /* An answer that came but is not the expected one says more than the deadline that ended the
  * wait for the rest of it. */
 static void judge(struct exchange *state, struct result *result)
 {
-	const struct expect_text *expect = expected_by(state);
 	bool is_waited_out =
 		result->reason == REASON_TIMEOUT_IDLE || result->reason == REASON_TIMEOUT_TOTAL;
 
-	if (!expect->source || (result->reason != REASON_OK && !is_waited_out))
+	if (!wants_answer(params_of(state)) || (result->reason != REASON_OK && !is_waited_out))
 		return;
 	if (is_waited_out && state->answer.len == 0)
 		return;
 	if (state->answer.failed)
 		result_set(result, REASON_LOCAL_MEMORY, NULL);
-	else if (!expect_text_holds(expect, sbuf_str(&state->answer), state->answer.len))
-		expect_text_fail(expect, sbuf_str(&state->answer), state->answer.len, result);
-	else if (is_waited_out)
-		result_set(result, REASON_OK, NULL);
+	else
+		judge_answer(state, result);
 }
 
 static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
@@ -131,7 +165,7 @@ static void tcp_start(struct probe *probe)
 	};
 	struct http_handlers handlers = { .on_done = on_done, .arg = state };
 
-	if (tcp->expect.source)
+	if (wants_answer(tcp))
 		handlers.on_data = on_data;
 	target_request(&tcp->target, probe, &request);
 	if (state && http_start(probe->io->httpc, state->lane, &request, &handlers,

@@ -334,3 +334,37 @@ bool condition_holds(const struct condition *condition, const struct observed *o
 		return false;
 	return is_in_bounds(observed, c);
 }
+
+struct observed condition_observe(const struct json *value)
+{
+	struct observed seen = { .kind = json_kind(value) };
+
+	seen.text = seen.kind == JSON_STRING ? json_string(value, &seen.len) : json_text(value);
+	if (seen.text && seen.kind != JSON_STRING)
+		seen.len = strlen(seen.text);
+	return seen;
+}
+
+struct search {
+	const struct condition *condition;
+	enum condition_scope scope;
+	bool holds;
+};
+
+static bool on_value(void *ctx, const struct json *value)
+{
+	struct search *search = ctx;
+	struct observed seen = condition_observe(value);
+
+	search->holds = seen.text && condition_holds(search->condition, &seen);
+	return search->holds == (search->scope == CONDITION_EVERY);
+}
+
+bool condition_holds_at(const struct condition *condition, const struct json *json,
+	const char *pointer, enum condition_scope scope)
+{
+	struct search search = { .condition = condition, .scope = scope };
+	size_t n = json_find(json, pointer, on_value, &search);
+
+	return condition->existence == EXISTENCE_UNWANTED ? n == 0 : search.holds;
+}

@@ -10,6 +10,7 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/conffill.h"
 #include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/confmemo.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -598,6 +599,7 @@ int conf_build(
 	rc = build_config(&build, root);
 	free(build.groups);
 	free(build.scope.hidden);
+	conf_memo_fini(&build.scope.memo);
 	conf_errors_sort(errors);
 	if (rc < 0) {
 		config_unref(config);

@@ -5,8 +5,10 @@
  */
 #include "modelhealth/core/conffill.h"
 
+#include "modelhealth/base/rand.h"
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/confmemo.h"
 #include "modelhealth/core/confvalue.h"
 
 #include <errno.h>
@@ -20,6 +22,19 @@ enum {
 struct arena *conf_arena(struct conf_scope *scope)
 {
 	return &scope->config->arena;
+}
+
+int conf_at_end(struct conf_scope *scope, void (*dispose)(void *value), void *value)
+{
+	struct config_end *end = arena_alloc(conf_arena(scope), sizeof *end);
+
+	if (!end) {
+		dispose(value);
+		return -ENOMEM;
+	}
+	*end = (struct config_end){ dispose, value, scope->config->ends };
+	scope->config->ends = end;
+	return 0;
 }
 
 const struct check_kind *conf_kind_find(conf_kinds kinds, const char *name)
@@ -82,6 +97,11 @@ const struct node *conf_node(struct conf_scope *scope, const char *key)
 	return node ? node : scope->endpoint;
 }
 
+bool conf_has(struct conf_scope *scope, const char *key)
+{
+	return conf_levels_find(&scope->levels, key, NULL) != NULL;
+}
+
 /* ---- defaults of the table ---- */
 
 /* A row's default as nodes: a scalar, or a sequence of scalars when written "[ a, b ]". */
@@ -131,7 +151,15 @@ static void mix(struct conf_scope *scope, const struct conf_key *key, const stru
 	const void *field)
 {
 	struct conf_hashes *hashes = &scope->hashes;
+	uint64_t shared;
 
+	if (key->type == CONF_CUSTOM && key->custom->shared_size > 0) {
+		shared = conf_memo_hash(scope, key->custom, node);
+		if (key->effect == EFFECT_RESTART)
+			hashes->identity = hash_bytes(&shared, sizeof shared, hashes->identity);
+		hashes->content = hash_bytes(&shared, sizeof shared, hashes->content);
+		return;
+	}
 	if (key->effect == EFFECT_RESTART)
 		hashes->identity = conf_value_type(key)->hash(key, node, field, hashes->identity);
 	hashes->content = conf_value_type(key)->hash(key, node, field, hashes->content);

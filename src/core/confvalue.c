@@ -9,6 +9,7 @@
 #include "modelhealth/base/rand.h"
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/conflist.h"
+#include "modelhealth/core/confmemo.h"
 #include "modelhealth/core/confnumber.h"
 #include "modelhealth/core/template.h"
 #include "modelhealth/text/write.h"
@@ -365,6 +366,8 @@ static uint64_t hash_rate(_unused_ const struct conf_key *key, _unused_ const st
 static int parse_custom(
 	struct conf_scope *scope, const struct conf_key *key, const struct node *node, void *field)
 {
+	if (key->custom->shared_size > 0)
+		return conf_memo_parse(scope, key->custom, node, field);
 	return scope->is_dry ? 0 : key->custom->parse(scope, node, field);
 }
 
@@ -382,9 +385,7 @@ static void print_custom(_unused_ const struct config *config, const struct conf
 	key->custom->print(out, field);
 }
 
-/* A custom value as it was written: the tree below node, from first to last. */
-static uint64_t hash_custom(_unused_ const struct conf_key *key, const struct node *node,
-	_unused_ const void *field, uint64_t seed)
+uint64_t conf_hash_tree(const struct node *node, uint64_t seed)
 {
 	const struct node *at = node;
 
@@ -401,6 +402,12 @@ static uint64_t hash_custom(_unused_ const struct conf_key *key, const struct no
 		seed++;
 	}
 	return seed;
+}
+
+static uint64_t hash_custom(_unused_ const struct conf_key *key, const struct node *node,
+	_unused_ const void *field, uint64_t seed)
+{
+	return conf_hash_tree(node, seed);
 }
 
 /* ---- the types ---- */

@@ -256,8 +256,12 @@ static void print_dialects(struct sbuf *out, const void *field)
 	sbuf_puts(out, dialects->source ? dialects->source : "");
 }
 
-const struct conf_custom dialects_custom = { parse_dialects, print_dialects,
-	"{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\"}}" };
+const struct conf_custom dialects_custom = {
+	.parse = parse_dialects,
+	.print = print_dialects,
+	.schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\"}}",
+	.shared_size = sizeof(struct dialects),
+};
 
 const struct dialect *dialects_find(const struct dialects *dialects, const char *name)
 {
@@ -266,10 +270,4 @@ const struct dialect *dialects_find(const struct dialects *dialects, const char 
 			return &dialects->items[i];
 	}
 	return NULL;
-}
-
-void dialects_dispose(const struct dialects *dialects)
-{
-	for (size_t i = 0; i < dialects->n; i++)
-		rules_dispose(&dialects->items[i].stream_errors);
 }

@@ -324,11 +324,11 @@ static int parse_pins(struct conf_scope *scope, const struct node *node, void *f
 
 /* ---- the table ---- */
 
-static const struct conf_custom status_custom = { parse_status, print_source,
+const struct conf_custom expect_status_custom = { parse_status, print_source,
 	"{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}" };
-static const struct conf_custom header_custom = { parse_header, print_source,
+const struct conf_custom expect_header_custom = { parse_header, print_source,
 	"{\"type\":\"object\"}" };
-static const struct conf_custom json_custom = { parse_json, print_source, "{\"type\":\"object\"}" };
+const struct conf_custom expect_json_custom = { parse_json, print_source, "{\"type\":\"object\"}" };
 const struct conf_custom expect_text_custom = {
 	parse_text, print_source,
 	"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
@@ -394,7 +394,7 @@ const struct conf_key expect_keys[] = {
 		.help = "Least time that the server's certificate must still be valid." },
 	{ .name = "header",
 		.type = CONF_CUSTOM,
-		.custom = &header_custom,
+		.custom = &expect_header_custom,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, header),
 		.example = "{ Content-Type: { matches: ^application/json } }",
@@ -403,7 +403,7 @@ const struct conf_key expect_keys[] = {
 			"severity." },
 	{ .name = "json",
 		.type = CONF_CUSTOM,
-		.custom = &json_custom,
+		.custom = &expect_json_custom,
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, json),
 		.example = "{ /status: ok, \"/data/*/id\": llama-3.1-70b }",
@@ -432,7 +432,7 @@ const struct conf_key expect_keys[] = {
 			"certificate, in hexadecimal or base64; a list allows any of several." },
 	{ .name = "status",
 		.type = CONF_CUSTOM,
-		.custom = &status_custom,
+		.custom = &expect_status_custom,
 		.fallback = "[ 200-299 ]",
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, status),
@@ -693,13 +693,10 @@ struct json_search {
 static bool on_json_value(void *ctx, const struct json *value)
 {
 	struct json_search *search = ctx;
-	struct observed got = { .kind = json_kind(value) };
+	struct observed got = condition_observe(value);
 
-	got.text = got.kind == JSON_STRING ? json_string(value, &got.len) : json_text(value);
 	if (!got.text)
 		return true; /* memory is out: as if it were not there */
-	if (got.kind != JSON_STRING)
-		got.len = strlen(got.text);
 	if (!search->first.text)
 		search->first = got;
 	search->holds = condition_holds(&search->wanted->condition, &got);
@@ -784,8 +781,9 @@ static void judge_latency(
 	fail(judgement, REASON_SLOW, is_down ? VERDICT_DOWN : VERDICT_DEGRADED, detail);
 }
 
-void expect_judge(
-	const struct expect *expect, const struct observation *seen, struct result *result)
+/* In the order of steps, from the first. */
+static void judge_from(const struct expect *expect, const struct observation *seen, size_t first,
+	struct result *result)
 {
 	static void (*const steps[])(
 		const struct expect *, const struct observation *, struct judgement *) = {
@@ -801,6 +799,18 @@ void expect_judge(
 	};
 	struct judgement judgement = { .result = result };
 
-	for (size_t i = 0; i < array_size(steps) && !is_decided(&judgement); i++)
+	for (size_t i = first; i < array_size(steps) && !is_decided(&judgement); i++)
 		steps[i](expect, seen, &judgement);
+}
+
+void expect_judge(
+	const struct expect *expect, const struct observation *seen, struct result *result)
+{
+	judge_from(expect, seen, 0, result);
+}
+
+void expect_judge_more(
+	const struct expect *expect, const struct observation *seen, struct result *result)
+{
+	judge_from(expect, seen, 1, result);
 }

@@ -45,6 +45,8 @@ struct config *config_unref(struct config *config)
 		return NULL;
 	for (size_t i = 0; i < config->n_endpoints; i++)
 		dispose_checks(&config->endpoints[i]);
+	for (const struct config_end *end = config->ends; end; end = end->next)
+		end->dispose(end->value);
 	arena_wipe(&config->arena);
 	arena_fini(&config->arena);
 	free(config);

@@ -6,6 +6,7 @@
 
 #include "modelhealth/checks/client.h"
 #include "modelhealth/core/expect.h"
+#include "modelhealth/core/rules.h"
 
 enum on_limit {
 	ON_LIMIT_FAIL,
@@ -21,10 +22,12 @@ struct http_params {
 	uint16_t redirects;
 	bool reuse;
 	uint64_t max_body_bytes;
+	struct rules rules, errors;
 	struct expect expect;
 	/* filled by http_compile */
 	const struct url *url;   /* what to ask: joined, or the client's */
 	struct url *joined;      /* owned; NULL = there is no path */
+	bool is_status_expected; /* expect sets it: an ok of the rules must satisfy it too */
 	const char *filled_body; /* body with its names filled; NULL = none */
 };
 

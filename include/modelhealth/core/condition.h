@@ -49,6 +49,19 @@ void condition_dispose(const struct condition *condition);
 /* Whether a value that exists satisfies all parts. */
 bool condition_holds(const struct condition *condition, const struct observed *observed);
 
+/* What a pointer with * must find. */
+enum condition_scope {
+	CONDITION_SOME, /* one value that satisfies the condition */
+	CONDITION_EVERY /* at least one value, and none that does not */
+};
+
+/* Whether the condition holds of what the pointer finds; of nothing, when it must not exist. */
+bool condition_holds_at(const struct condition *condition, const struct json *json,
+	const char *pointer, enum condition_scope scope);
+
+/* A JSON value as a condition sees it; text is NULL when memory is out. */
+struct observed condition_observe(const struct json *value);
+
 /* ---- shared with the other parsers of `expect:` ---- */
 
 /* `severity: degraded | down`; NULL is down. */

@@ -72,6 +72,9 @@ struct conf_custom {
 	void (*print)(struct sbuf *out, const void *field);
 	/* A fixed JSON Schema fragment for editors. */
 	const char *schema;
+	/* Size of the field when it owns nothing by itself (conf_at_end() does): then it is parsed
+	 * once and copied to all that inherit it. 0 = parsed for each. */
+	size_t shared_size;
 };
 
 struct conf_key {
@@ -136,9 +139,16 @@ int conf_error(struct conf_scope *scope, const struct node *node, const char *fo
 /* The arena of the configuration being loaded. */
 struct arena *conf_arena(struct conf_scope *scope);
 
+/* Has dispose called with value when the configuration goes, for what a custom parser makes that
+ * does not live in the arena. 0, or -ENOMEM after calling it at once. */
+int conf_at_end(struct conf_scope *scope, void (*dispose)(void *value), void *value);
+
 /* The node that set a key of the check or endpoint in hand, for errors from compile(); falls back
  * to the endpoint's own node. `key` is dotted: "expect.json". */
 const struct node *conf_node(struct conf_scope *scope, const char *key);
+
+/* Whether any level sets the key, so that its value is not the table's default. */
+bool conf_has(struct conf_scope *scope, const char *key);
 
 /* ---- building blocks for custom parsers ---- */
 

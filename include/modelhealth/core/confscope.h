@@ -12,7 +12,7 @@
 enum {
 	CONF_MAX_LEVELS = 4, /* check, endpoint, group, defaults */
 	CONF_GOT_SIZE = 80,  /* of a value quoted in a message */
-	CONF_COPIES = 64,    /* inherited texts remembered at once, a power of two */
+	CONF_COPIES = 1024,  /* inherited texts remembered at once, a power of two */
 };
 
 /* Mappings laid over each other, the innermost first. */
@@ -32,6 +32,10 @@ struct conf_copy {
 	const char *text; /* its copy in the arena */
 };
 
+struct conf_memo {
+	void *root; /* of a tree, see core/confmemo.c */
+};
+
 struct conf_scope {
 	struct config *config;
 	struct conf_errors *errors;
@@ -40,6 +44,7 @@ struct conf_scope {
 	const struct node *endpoint; /* its own node */
 	struct conf_hashes hashes;   /* of the check or endpoint in hand */
 	bool is_dry; /* values are checked and thrown away: nothing that needs dispose is made */
+	struct conf_memo memo;
 	struct hidden *hidden;
 	size_t n_hidden, hidden_cap;
 	struct conf_copy copies[CONF_COPIES];

@@ -54,5 +54,8 @@ const char *conf_shown_text(const struct config *config, const char *text);
 /* Appends text as a YAML scalar that reads back as the same string. */
 void conf_print_string(const char *text, struct sbuf *out);
 
+/* Mixes the tree below node into seed, as it is written. */
+uint64_t conf_hash_tree(const struct node *node, uint64_t seed);
+
 /* Mixes a text into seed; NULL is not the same as "". */
 uint64_t conf_mix_text(const char *text, uint64_t seed);

@@ -6,7 +6,7 @@
 
 #include "modelhealth/core/stream.h"
 
-/* A CONF_CUSTOM field: a mapping of names to dialects. */
+/* A CONF_CUSTOM field: a mapping of names to dialects. The configuration owns them. */
 struct dialects {
 	const char *source; /* as configured; NULL = none */
 	const struct dialect *items;
@@ -17,6 +17,3 @@ extern const struct conf_key dialect_keys[]; /* into struct dialect */
 extern const struct conf_custom dialects_custom;
 
 const struct dialect *dialects_find(const struct dialects *dialects, const char *name);
-
-/* Frees what the stream_errors of each own; zeros are fine. */
-void dialects_dispose(const struct dialects *dialects);

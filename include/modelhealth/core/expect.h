@@ -75,8 +75,10 @@ struct expect {
 	struct expect_pins spki_sha256;
 };
 
-/* The members of `expect:`. */
+/* The members of `expect:`, and those that rules have too: into a struct expect_status and a struct
+ * expect_values, whose conditions are owned. */
 extern const struct conf_key expect_keys[];
+extern const struct conf_custom expect_status_custom, expect_header_custom, expect_json_custom;
 
 /* Frees the regexes; zeros are fine. */
 void expect_dispose(const struct expect *expect);
@@ -110,6 +112,10 @@ bool expect_has_status(const struct expect *expect, uint32_t status);
  * none the result stays as it is (REASON_OK). Only for complete answers.
  */
 void expect_judge(
+	const struct expect *expect, const struct observation *seen, struct result *result);
+
+/* The same without status, which something else has judged. */
+void expect_judge_more(
 	const struct expect *expect, const struct observation *seen, struct result *result);
 
 /* ---- a text alone: what a TCP answer must be ---- */

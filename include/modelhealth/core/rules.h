@@ -20,7 +20,7 @@
 
 struct rule;
 
-/* A CONF_CUSTOM field: a list of rules. */
+/* A CONF_CUSTOM field: a list of rules. The configuration owns them. */
 struct rules {
 	const char *source; /* as configured; NULL = none */
 	const struct rule *items;
@@ -28,7 +28,29 @@ struct rules {
 };
 
 extern const struct conf_custom rules_custom;
-void rules_dispose(const struct rules *rules);
+
+/* A row `rules` or `errors` of a kind's table: `member` of struct `params` is the struct rules. */
+#define RULES_KEY(params, member)                                                                  \
+	{                                                                                          \
+		.name = "rules", .type = CONF_CUSTOM, .custom = &rules_custom,                     \
+		.effect = EFFECT_UPDATE, .offset = offsetof(params, member),                       \
+		.example = "[ { status: 503, body: { contains: starting }, reason: loading } ]",   \
+		.help = "What an answer means: a list of rules, of which the first whose parts "   \
+			"all hold gives the reason. Parts are status, header and json as under "   \
+			"expect, all (as json, but for every element that * stands for), body "    \
+			"(the whole of it, or a mapping of starts_with, contains and matches), "   \
+			"and message, a detail of your own instead of the server's words. Where "  \
+			"none holds, errors and then expect decide; where the reason is ok, what " \
+			"expect sets must hold too."                                               \
+	}
+#define ERRORS_KEY(params, member)                                                             \
+	{                                                                                      \
+		.name = "errors", .type = CONF_CUSTOM, .custom = &rules_custom,                \
+		.effect = EFFECT_UPDATE, .offset = offsetof(params, member),                   \
+		.example = "[ { status: [ 401, 403 ], reason: auth_failed } ]",                \
+		.help = "More rules, tried when none of rules holds: what the errors of this " \
+			"server mean, whatever the check asks."                                \
+	}
 
 /* An answer, whole or as far as it was read. */
 struct answer {
@@ -39,7 +61,7 @@ struct answer {
 	size_t body_len;
 };
 
-/* The body is parsed as JSON once, by the first rule that needs it. */
+/* Whether answers must be kept: for the rules' parts, and for the server's words in the detail. */
 bool rules_need_body(const struct rules *rules);
 
 /*
@@ -50,5 +72,7 @@ bool rules_need_body(const struct rules *rules);
 bool rules_judge(const struct rules *rules, const struct rules *errors, const struct answer *answer,
 	struct result *result);
 
-/* The server's own words of an error body: /error/message, /error, /message, /detail … or "" */
+/* Appends the server's own words, not sanitised: the message of a JSON body in any of the known
+ * shapes (/error/message, /message, /detail …), the title of an HTML page, else the beginning of
+ * the body. body is NUL-terminated. */
 void rules_error_text(const char *body, size_t len, struct sbuf *out);

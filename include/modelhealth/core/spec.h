@@ -128,10 +128,18 @@ struct address_block {
 	uint8_t prefix; /* bits */
 };
 
+/* Something that goes with the configuration. */
+struct config_end {
+	void (*dispose)(void *value);
+	void *value;
+	struct config_end *next;
+};
+
 struct config {
 	unsigned refs;
 	unsigned generation; /* 1 for the first load, +1 for each reload that succeeded */
 	struct arena arena;
+	struct config_end *ends; /* newest first */
 	const char *path;
 	const char *const *listen; /* "127.0.0.1:9877", "[::1]:9877", "unix:/path" */
 	size_t n_listen;
