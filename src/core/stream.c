@@ -149,6 +149,17 @@ static const struct json_span *value_of(const struct stream *stream, enum slot s
 	return next_value(stream, slot, 0, &i);
 }
 
+/* The first string of a slot that is not empty. */
+static const struct json_span *string_of(const struct stream *stream, enum slot slot)
+{
+	const struct json_span *span;
+	size_t i = 0;
+
+	while ((span = next_value(stream, slot, i, &i)) && span->kind != JSON_STRING)
+		i++;
+	return span;
+}
+
 static bool span_equals(const struct json_span *span, const char *text)
 {
 	return span && span->len == strlen(text) && memcmp(span->text, text, span->len) == 0;
@@ -229,8 +240,6 @@ static void append(struct sbuf *buf, const struct json_span *span, size_t limit)
 /* Returns whether it is more text than before. */
 static bool take_text(struct stream *stream, const struct json_span *span)
 {
-	if (!span || span->kind != JSON_STRING)
-		return false;
 	if (stream->dialect->is_cumulative) {
 		if (span->len <= stream->cumulative_len)
 			return false;
@@ -243,14 +252,12 @@ static bool take_text(struct stream *stream, const struct json_span *span)
 
 static void take_tokens(struct stream *stream)
 {
-	const struct json_span *reasoning = value_of(stream, SLOT_REASONING);
-	bool is_token = take_text(stream, value_of(stream, SLOT_TEXT));
+	const struct json_span *text = string_of(stream, SLOT_TEXT);
+	const struct json_span *reasoning = string_of(stream, SLOT_REASONING);
 
-	if (reasoning && reasoning->kind == JSON_STRING) {
+	if (reasoning)
 		append(&stream->reasoning, reasoning, MAX_REASONING);
-		is_token = true;
-	}
-	if (is_token)
+	if ((text && take_text(stream, text)) || reasoning)
 		count_token(stream);
 }
 
@@ -343,8 +350,8 @@ static enum framer_order take_values(struct stream *stream, const struct event *
 	take_count(stream, SLOT_COMPLETION_TOKENS, &stream->completion);
 	take_required(stream);
 	take_embedding(stream);
-	span = value_of(stream, SLOT_MODEL);
-	if (span && span->kind == JSON_STRING && stream->model[0] == '\0')
+	span = string_of(stream, SLOT_MODEL);
+	if (span && stream->model[0] == '\0')
 		copy_word(stream->model, sizeof stream->model, span);
 	span = next_value(stream, SLOT_FINISH, 0, &i);
 	if (span) {
@@ -395,6 +402,8 @@ static enum framer_order take_document(struct stream *stream, const struct event
 			STREAM_MAX_TEXT);
 		return FRAMER_GO_ON;
 	}
+	if (r < 0 && framing == FRAMING_SSE && first_char(event) == '[')
+		return fail_error(stream, "", event); /* "[503] The request queue is full" */
 	return fail(stream, r == 0 ? REASON_PROTOCOL_ERROR : REASON_JSON_INVALID, NULL, event);
 }
 
@@ -535,13 +544,13 @@ bool stream_has_usage(const struct stream *stream)
 static void set_tokens(const struct stream *stream, struct tokens *tokens)
 {
 	bool is_reported =
-		stream->completion.is_told && (stream->completion.n > 0 || stream->counted == 0);
+		stream_has_usage(stream) && (stream->completion.n > 0 || stream->counted == 0);
 	usec_t span = stream->last_token_at - stream->first_token_at;
 
 	tokens->prompt = stream->prompt.n;
 	tokens->completion = is_reported ? stream->completion.n : stream->counted;
 	tokens->source = TOKENS_NONE;
-	if (is_reported || stream_has_usage(stream))
+	if (is_reported)
 		tokens->source = TOKENS_REPORTED;
 	else if (stream->counted > 0)
 		tokens->source = TOKENS_COUNTED;

@@ -18,10 +18,14 @@ static size_t periodic_end(const char *text, size_t len, size_t period)
 
 static bool is_number_like(const char *unit, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (!memchr("0123456789 \t\r\n.,", unit[i], 14))
+	bool has_digit = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (!memchr("0123456789 \t\r\n.,", unit[i], 16))
 			return false;
-	return true;
+		has_digit |= unit[i] >= '0' && unit[i] <= '9';
+	}
+	return has_digit;
 }
 
 bool text_is_repetitive(const char *text, size_t len, const char **ret_unit, size_t *ret_unit_len,
