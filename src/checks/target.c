@@ -45,7 +45,9 @@ const struct conf_key target_tls_keys[] = {
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct target_tls, verify),
 		.help = "Whether the certificate must be valid. Switching it off is shown wherever "
-			"the endpoint is shown." },
+			"the endpoint is shown. A fresh connection resumes a TLS session that was "
+			"verified at most five minutes ago; asserting cert_expires_in or "
+			"spki_sha256 makes each check look at the certificate itself." },
 	CONF_END,
 };
 

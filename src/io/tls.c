@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -22,6 +23,7 @@
 
 struct tls_trust {
 	unsigned refs;
+	uint64_t serial;
 	char *path;
 	struct stat file; /* as it was read */
 	X509_STORE *store;
@@ -29,21 +31,25 @@ struct tls_trust {
 };
 
 struct tls_identity {
+	uint64_t serial;
 	SSL_CTX *holder; /* of certificate, chain and key */
 };
 
 struct tls_peer {
 	unsigned refs; /* ours and one per SSL_CTX that may still call back */
 	SSL_SESSION *session;
-	usec_t full_handshake_at; /* monotonic, of the session */
+	usec_t renew_at;          /* monotonic: the session's end */
+	usec_t expires_at;        /* wall time: the end of its certificate */
+	uint64_t trust, identity; /* serials of what the session was made with, 0 = none */
+	const SSL_CTX *latest;    /* of this handshake; only compared */
 	bool is_verified;         /* this handshake is */
-	bool may_keep;            /* the session of this handshake */
-	bool may_resume;          /* in this handshake */
+	bool may_keep;            /* the session of this handshake; an older one may be resumed */
 	bool is_shaking;          /* prepared, not yet observed */
 	struct tls_facts facts;   /* of the last handshake */
 };
 
 static struct tls_trust *trusts; /* those in use */
+static uint64_t last_serial;     /* tells what was loaded later at an address from what was there */
 
 /* ---- authorities ---- */
 
@@ -110,6 +116,7 @@ int tls_trust_new(const char *ca_file, struct tls_trust **ret_trust)
 	if (!trust)
 		return -ENOMEM;
 	trust->refs = 1;
+	trust->serial = ++last_serial;
 	trust->file = file;
 	trust->path = strdup(path);
 	trust->store = load_store(path, &r);
@@ -164,6 +171,7 @@ int tls_identity_new(
 	identity = calloc(1, sizeof *identity);
 	if (!identity)
 		return -ENOMEM;
+	identity->serial = ++last_serial;
 	identity->holder = SSL_CTX_new(TLS_client_method());
 	if (!identity->holder) {
 		free(identity);
@@ -234,6 +242,34 @@ const struct tls_facts *tls_peer_facts(const struct tls_peer *peer)
 	return &peer->facts;
 }
 
+static void forget_session(struct tls_peer *peer)
+{
+	SSL_SESSION_free(peer->session);
+	peer->session = NULL;
+}
+
+/* A session proves the server only as far as its full handshake did: to those authorities, with
+ * that certificate of ours, and until its certificate ends. With one that ended, the server may have
+ * a new one to show. */
+static bool is_session_good(
+	const struct tls_peer *peer, const struct tls_setup *setup, usec_t now, usec_t real)
+{
+	return peer->trust == (setup->trust ? setup->trust->serial : 0) &&
+	       peer->identity == (setup->identity ? setup->identity->serial : 0) &&
+	       now < peer->renew_at && (!setup->is_verified || real < peer->expires_at);
+}
+
+/* In the second half of the time that a session may live: endpoints that began together must not
+ * all pay for a full handshake at once. */
+static usec_t renewal_time(usec_t now)
+{
+	static const usec_t longest = TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
+	uint32_t random = 0;
+
+	(void)RAND_bytes((unsigned char *)&random, sizeof random); /* 0 is as good */
+	return now + longest / 2 + random % (longest / 2);
+}
+
 static usec_t usec_of_asn1(const ASN1_TIME *time)
 {
 	struct tm parts = { 0 };
@@ -302,14 +338,15 @@ static int on_verify(int is_ok, X509_STORE_CTX *store_ctx)
 	return is_ok;
 }
 
-/* Takes the reference when it returns 1. */
+/* Takes the reference when it returns 1. An older connection may still get tickets, but was perhaps
+ * made with other authorities. */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct tls_peer *peer = peer_of(ssl);
 
-	if (!peer->may_keep)
+	if (!peer->may_keep || SSL_get_SSL_CTX(ssl) != peer->latest)
 		return 0;
-	SSL_SESSION_free(peer->session);
+	forget_session(peer);
 	peer->session = session;
 	return 1;
 }
@@ -324,7 +361,7 @@ static void on_info(const SSL *ssl, int where, int value)
 	if ((where & SSL_CB_HANDSHAKE_START) == 0)
 		return;
 	peer = peer_of(ssl);
-	if (!peer->session || !peer->may_resume || SSL_get_session(ssl))
+	if (!peer->session || SSL_get_session(ssl))
 		return;
 	/* a failure means a full handshake; the cast: OpenSSL hands out what it lets us change */
 	(void)SSL_set_session((SSL *)(uintptr_t)ssl, peer->session);
@@ -351,9 +388,8 @@ static void prefer_sha256(SSL_CTX *ctx)
 }
 
 int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *peer,
-	bool may_resume, usec_t now)
+	bool may_resume, usec_t now, usec_t real)
 {
-	static const usec_t resume_max = TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
 	SSL_CTX *ctx = ssl_ctx;
 
 	if (peer_index() < 0 || SSL_CTX_set_ex_data(ctx, peer_index(), peer) != 1)
@@ -361,9 +397,13 @@ int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *p
 	tls_peer_ref(peer);
 	peer->facts = (struct tls_facts){ 0 };
 	peer->is_shaking = true;
+	peer->latest = ctx;
 	peer->is_verified = setup->is_verified;
 	peer->may_keep = may_resume;
-	peer->may_resume = may_resume && now < peer->full_handshake_at + resume_max;
+	if (!may_resume || !is_session_good(peer, setup, now, real))
+		forget_session(peer);
+	peer->trust = setup->trust ? setup->trust->serial : 0;
+	peer->identity = setup->identity ? setup->identity->serial : 0;
 	if (setup->trust)
 		SSL_CTX_set1_cert_store(ctx, setup->trust->store);
 	if (!use_identity(ctx, setup->identity)) {
@@ -387,8 +427,10 @@ void tls_observe(void *ssl_pointer, struct tls_peer *peer, usec_t now)
 	peer->facts.is_resumed = SSL_session_reused(ssl) == 1;
 	if (certificate)
 		note_certificate(peer, certificate);
-	if (peer->is_shaking && !peer->facts.is_resumed)
-		peer->full_handshake_at = now;
+	if (peer->is_shaking && !peer->facts.is_resumed) {
+		peer->renew_at = renewal_time(now);
+		peer->expires_at = peer->facts.cert_expires_at;
+	}
 	peer->is_shaking = false; /* later requests come over the same connection */
 }
 

@@ -57,15 +57,16 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
 {
 	struct http_transfer *transfer = arg;
 	bool may_resume = !transfer->request.is_full_handshake_wanted && transfer->lane;
+	usec_t real = loop_timers(transfer->httpc->loop)->real;
 
 	(void)easy;
 	return tls_prepare(ssl_ctx, transfer->request.tls, transfer->peer, may_resume,
-		       now_of(transfer)) == 0
+		       now_of(transfer), real) == 0
 		       ? CURLE_OK
 		       : CURLE_OUT_OF_MEMORY;
 }
 
-/* A resumed session proves the server, but with the certificate of the full handshake. */
+/* A kept connection proved the server with a certificate that may end meanwhile. */
 static bool is_expired(const struct http_transfer *transfer)
 {
 	const struct tls_facts *facts = tls_peer_facts(transfer->peer);

@@ -50,16 +50,22 @@ struct tls_peer *tls_peer_unref(struct tls_peer *peer);
 
 /*
  * Prepares an SSL_CTX that libcurl made for one connection (CURLOPT_SSL_CTX_FUNCTION). With
- * may_resume the session is kept for the next time (some 6 KB), and a kept one is offered unless
- * its full handshake is older than TLS_RESUME_MAX_SECONDS. now is monotonic. 0, -ENOMEM or -EINVAL.
+ * may_resume the session is kept for the next time (some 6 KB), and a kept one is offered while it
+ * is younger than TLS_RESUME_MAX_SECONDS, its certificate has not expired, and trust and identity
+ * are those it was made with. now is monotonic, real wall time. 0, -ENOMEM or -EINVAL.
  */
 int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *peer,
-	bool may_resume, usec_t now);
+	bool may_resume, usec_t now, usec_t real);
 
-/* A resumed session shows the certificate of its full handshake, which may have been replaced
- * since; it must not do so for longer than this. */
+/*
+ * A resumed session shows the certificate of its full handshake. When that is replaced most servers
+ * start anew with their tickets, so that the next check sees it; one that swaps it under old tickets
+ * hides it for this long at most. A check that asserts something of the certificate shakes hands in
+ * full each time. Full handshakes cost half as much again: with checks each 10 s this makes one of
+ * some 23 full, a minute would make it one of five.
+ */
 enum {
-	TLS_RESUME_MAX_SECONDS = 60
+	TLS_RESUME_MAX_SECONDS = 300
 };
 
 /* Reads the facts of an established connection (CURLINFO_TLS_SSL_PTR). now is monotonic. */

@@ -136,8 +136,9 @@ void pki_serve(struct peer *peer, SSL_CTX *ctx, int fd, const char *text)
 		sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 		while (read_request(ssl)) {
 			(void)snprintf(answer, sizeof answer,
-				"HTTP/1.1 200 OK\r\nX-SNI: %s\r\nContent-Length: %zu\r\n\r\n%s",
-				sni ? sni : "", strlen(text), text);
+				"HTTP/1.1 200 OK\r\nX-SNI: %s\r\nX-Cipher: %s\r\nContent-Length: "
+				"%zu\r\n\r\n%s",
+				sni ? sni : "", SSL_get_cipher_name(ssl), strlen(text), text);
 			if (SSL_write(ssl, answer, (int)strlen(answer)) <= 0)
 				break;
 		}

@@ -25,6 +25,6 @@ X509 *pki_leaf(struct pki *pki, const char *san, long from, long to, bool is_sel
 /* A server context with that certificate, which it takes. */
 SSL_CTX *pki_server(struct pki *pki, X509 *leaf);
 
-/* Shakes hands on fd, answers requests with text, each with its SNI in the header X-SNI, and
- * closes properly. */
+/* Shakes hands on fd, answers requests with text, each with its SNI in the header X-SNI and the
+ * cipher suite in X-Cipher, and closes properly. */
 void pki_serve(struct peer *peer, SSL_CTX *ctx, int fd, const char *text);

@@ -266,6 +266,114 @@ static void test_tls_resumption_does_not_hide_expiry(void **state)
 	close_fixture(&f);
 }
 
+/* Otherwise a server that renewed in time would be called expired. */
+static void test_tls_resumption_ends_with_the_certificate(void **state)
+{
+	struct fixture f;
+	usec_t expires_at;
+	X509 *renewed;
+
+	(void)state;
+	open_fixture(&f, leaf_for_two_seconds, NULL);
+	assert_reason(&f, "ok");
+	expires_at = f.bench.result.cert_expires_at;
+	renewed = pki_leaf(&f.pki, "IP:127.0.0.1", -hour, day, false);
+	must(SSL_CTX_use_certificate(f.ctx, renewed) == 1);
+	X509_free(renewed);
+	while (clock_realtime() <= expires_at)
+		(void)poll(NULL, 0, 20);
+	assert_reason(&f, "ok");
+	assert_false(f.bench.tls.is_resumed);
+	assert_true(f.bench.result.cert_expires_at > expires_at);
+	close_fixture(&f);
+}
+
+static void test_tls_another_certificate_of_ours_is_shown_at_once(void **state)
+{
+	struct tls_identity *identity;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	must(tls_identity_new(f.pki.cert_file, f.pki.key_file, &identity) == 0);
+	f.setup.identity = identity;
+	assert_reason(&f, "ok");
+	tls_identity_free(identity);
+	must(tls_identity_new(f.pki.cert_file, f.pki.key_file, &identity) == 0);
+	f.setup.identity = identity;
+	assert_reason(&f, "ok");
+	assert_false(f.bench.tls.is_resumed);
+	assert_reason(&f, "ok");
+	assert_true(f.bench.tls.is_resumed);
+	tls_identity_free(identity);
+	close_fixture(&f);
+}
+
+static void shake(SSL *client, SSL *server)
+{
+	char byte;
+
+	for (int i = 0; i < 10 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+		i++) {
+		(void)SSL_connect(client);
+		(void)SSL_accept(server);
+	}
+	must(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+	(void)SSL_read(client, &byte, 1); /* the tickets */
+}
+
+/* A handshake in memory at that time; whether it was resumed. */
+static bool is_resumed_at(struct fixture *f, struct tls_peer *peer, usec_t now)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	BIO *near, *far;
+	SSL *client, *server = SSL_new(f->ctx);
+
+	SSL_CTX_set_session_cache_mode(
+		ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL); /* as libcurl */
+	must(tls_prepare(ctx, &f->setup, peer, true, now, clock_realtime()) == 0);
+	client = SSL_new(ctx);
+	must(BIO_new_bio_pair(&near, 0, &far, 0) == 1);
+	SSL_set_bio(client, near, near);
+	SSL_set_bio(server, far, far);
+	shake(client, server);
+	tls_observe(client, peer, now);
+	SSL_set_shutdown(client, SSL_SENT_SHUTDOWN); /* else the session counts as broken */
+	SSL_free(client);
+	SSL_free(server);
+	SSL_CTX_free(ctx);
+	return tls_peer_facts(peer)->is_resumed;
+}
+
+static void test_tls_sessions_are_renewed_in_the_second_half_of_their_time(void **state)
+{
+	static const usec_t longest = TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
+	struct tls_peer *peer = tls_peer_new();
+	struct fixture f;
+	usec_t now = USEC_PER_SEC;
+
+	(void)state;
+	open_fixture(&f, NULL, say_nothing);
+	assert_false(is_resumed_at(&f, peer, now));
+	assert_true(is_resumed_at(&f, peer, now + longest / 2 - 1));
+	assert_false(is_resumed_at(&f, peer, now + longest)); /* resuming prolongs nothing */
+	assert_true(is_resumed_at(&f, peer, now + longest + 1));
+	tls_peer_unref(peer);
+	close_fixture(&f);
+}
+
+static void test_tls_the_cheaper_hash_is_preferred(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	f.bench.wanted_header = "X-Cipher";
+	assert_reason(&f, "ok");
+	assert_string_equal(f.bench.header, "TLS_AES_128_GCM_SHA256");
+	close_fixture(&f);
+}
+
 static void test_tls_trust_is_loaded_once_and_says_what_is_wrong(void **state)
 {
 	struct tls_trust *first, *second;
@@ -297,6 +405,10 @@ int main(void)
 		cmocka_unit_test(test_tls_fresh_connections_resume_within_a_lane),
 		cmocka_unit_test(test_tls_1_2_resumes_too),
 		cmocka_unit_test(test_tls_resumption_does_not_hide_expiry),
+		cmocka_unit_test(test_tls_resumption_ends_with_the_certificate),
+		cmocka_unit_test(test_tls_another_certificate_of_ours_is_shown_at_once),
+		cmocka_unit_test(test_tls_sessions_are_renewed_in_the_second_half_of_their_time),
+		cmocka_unit_test(test_tls_the_cheaper_hash_is_preferred),
 		cmocka_unit_test(test_tls_trust_is_loaded_once_and_says_what_is_wrong),
 	};
 
