@@ -351,7 +351,10 @@ static void finish_failure(struct http_transfer *transfer, CURLcode code)
 	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
 	transfer->outcome.result.os_errno = fault.os_errno;
-	if (code == CURLE_PEER_FAILED_VERIFICATION && verify_error != 0)
+	/* libcurl looks at OpenSSL's first error only, which may come from deep inside. */
+	if (code == CURLE_SSL_CONNECT_ERROR && verify_error != 0)
+		fault.curl_code = CURLE_PEER_FAILED_VERIFICATION;
+	if (fault.curl_code == CURLE_PEER_FAILED_VERIFICATION && verify_error != 0)
 		text = tls_error_text(verify_error);
 	result_set(&transfer->outcome.result, fault_reason(&fault), "%s", text);
 	finish(transfer);

@@ -431,7 +431,9 @@ static void set_timeouts(struct http_transfer *transfer)
 }
 
 /* Debian's CAPATH makes libcurl parse all authorities at each connection (19 ms); we give every
- * SSL_CTX one store that is parsed once. */
+ * SSL_CTX one store that is parsed once. libcurl's own cache of stores must be off: after our
+ * callback it would take the first store that it saw for those of all later connections, and so
+ * verify an endpoint against the authorities of another. */
 static bool set_tls(struct http_transfer *transfer)
 {
 	CURL *easy = transfer->easy;
@@ -446,6 +448,7 @@ static bool set_tls(struct http_transfer *transfer)
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->is_verified ? 1L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->is_verified ? 2L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* tls_peer keeps it */
+	(void)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
 	return transfer->peer && set(easy, CURLOPT_CAINFO, NULL) && set(easy, CURLOPT_CAPATH, NULL);

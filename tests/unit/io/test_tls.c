@@ -288,6 +288,24 @@ static void test_tls_resumption_ends_with_the_certificate(void **state)
 	close_fixture(&f);
 }
 
+static void test_tls_other_authorities_count_at_once(void **state)
+{
+	struct tls_trust *others;
+	struct fixture f;
+	struct pki pki;
+
+	(void)state;
+	pki_open(&pki);
+	must(tls_trust_new(pki.ca_file, &others) == 0);
+	open_fixture(&f, NULL, NULL);
+	assert_reason(&f, "ok");
+	f.setup.trust = others;
+	assert_reason(&f, "tls_verify_failed");
+	close_fixture(&f);
+	tls_trust_unref(others);
+	pki_close(&pki);
+}
+
 static void test_tls_another_certificate_of_ours_is_shown_at_once(void **state)
 {
 	struct tls_identity *identity;
@@ -406,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_tls_1_2_resumes_too),
 		cmocka_unit_test(test_tls_resumption_does_not_hide_expiry),
 		cmocka_unit_test(test_tls_resumption_ends_with_the_certificate),
+		cmocka_unit_test(test_tls_other_authorities_count_at_once),
 		cmocka_unit_test(test_tls_another_certificate_of_ours_is_shown_at_once),
 		cmocka_unit_test(test_tls_sessions_are_renewed_in_the_second_half_of_their_time),
 		cmocka_unit_test(test_tls_the_cheaper_hash_is_preferred),
