@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json-c does the parsing. What it accepts beyond RFC 8259 even in its strict mode is refused by a
- * scan before it (NaN, Infinity, single quotes, comments, control characters).
+ * json-c builds the tree. What it accepts beyond RFC 8259 even in its strict mode (NaN, Infinity,
+ * single quotes, comments, control characters) is refused before by json_check.
  */
 #include "modelhealth/text/json.h"
 
+#include "modelhealth/text/jsonscan.h"
 #include "modelhealth/text/sanitise.h"
 
 #include <json-c/json.h>
@@ -39,105 +40,6 @@ static struct json *json_of(struct json_object *object)
 	return object ? (struct json *)object : &null_value;
 }
 
-/* A bare word outside strings that RFC 8259 has; returns its length, 0 if it is none. */
-static size_t word_length(const char *text, size_t len)
-{
-	static const char *const words[] = { "true", "false", "null" };
-
-	for (size_t i = 0; i < array_size(words); i++)
-		if (len >= strlen(words[i]) && memcmp(text, words[i], strlen(words[i])) == 0)
-			return strlen(words[i]);
-	return 0;
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* Where the digits that start at text[i] end; i itself if there are none. */
-static size_t skip_digits(const char *text, size_t len, size_t i)
-{
-	while (i < len && is_digit(text[i]))
-		i++;
-	return i;
-}
-
-/* A number by the grammar of RFC 8259; returns its length, 0 if it is none. */
-static size_t number_length(const char *text, size_t len)
-{
-	size_t i = text[0] == '-' ? 1 : 0;
-	size_t from = i;
-
-	i = skip_digits(text, len, i);
-	if (i == from || (text[from] == '0' && i > from + 1))
-		return 0;
-	if (i < len && text[i] == '.') {
-		from = ++i;
-		i = skip_digits(text, len, i);
-		if (i == from)
-			return 0;
-	}
-	if (i < len && (text[i] == 'e' || text[i] == 'E')) {
-		i++;
-		if (i < len && (text[i] == '+' || text[i] == '-'))
-			i++;
-		from = i;
-		i = skip_digits(text, len, i);
-		if (i == from)
-			return 0;
-	}
-	return i;
-}
-
-/* Length of the string literal at text with its quotes, 0 if it does not end or holds a control
- * character. Escapes are left to json-c. */
-static size_t string_length(const char *text, size_t len)
-{
-	for (size_t i = 1; i < len; i++) {
-		if ((unsigned char)text[i] < 0x20)
-			return 0;
-		if (text[i] == '\\')
-			i++;
-		else if (text[i] == '"')
-			return i + 1;
-	}
-	return 0;
-}
-
-/* Length of the token at text, 0 if no JSON token starts there. */
-static size_t token_length(const char *text, size_t len)
-{
-	if (strchr("[]{}:, \t\r\n", text[0]) && text[0] != '\0')
-		return 1;
-	if (text[0] == '"')
-		return string_length(text, len);
-	if (text[0] == '-' || is_digit(text[0]))
-		return number_length(text, len);
-	return word_length(text, len);
-}
-
-/* The depth of the nesting, -EINVAL or -E2BIG: every token is one of RFC 8259's. */
-static int scan(const char *text, size_t len)
-{
-	int depth = 0;
-	int deepest = 0;
-
-	for (size_t i = 0, n; i < len; i += n) {
-		n = token_length(text + i, len - i);
-		if (n == 0)
-			return -EINVAL;
-		if (text[i] == '[' || text[i] == '{')
-			depth++;
-		else if (text[i] == ']' || text[i] == '}')
-			depth--;
-		if (depth > JSON_MAX_DEPTH)
-			return -E2BIG;
-		deepest = max_of(deepest, depth);
-	}
-	return deepest;
-}
-
 static bool is_blank(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -152,20 +54,20 @@ int json_parse(const char *text, size_t len, struct json **ret_json)
 	struct json_tokener *tokener;
 	struct json_object *object;
 	enum json_tokener_error error;
-	size_t end;
-	int depth;
+	size_t end, depth;
+	int r;
 
 	if (len >= 3 && memcmp(text, bom, 3) == 0) {
 		text += 3;
 		len -= 3;
 	}
-	if (len > INT_MAX - 1 || is_blank(text, len) || !utf8_is_valid(text, len))
+	if (len > INT_MAX - 1 || !utf8_is_valid(text, len))
 		return -EINVAL;
-	depth = scan(text, len);
-	if (depth < 0)
-		return depth;
+	r = json_check(text, len, &depth);
+	if (r < 0)
+		return r == -E2BIG ? r : -EINVAL;
 	/* json-c sets up every level in advance; for a small answer that would be half the cost. */
-	tokener = json_tokener_new_ex(depth + 1);
+	tokener = json_tokener_new_ex((int)depth + 1);
 	if (!tokener)
 		return -ENOMEM;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);

@@ -285,7 +285,7 @@ struct level {
 struct walk {
 	const struct json_scan *scan;
 	struct cursor cursor;
-	size_t depth;
+	size_t depth, deepest;
 	struct level levels[JSON_MAX_DEPTH];
 	uint64_t active; /* pointers that lead to the value at hand */
 	uint64_t found;
@@ -390,6 +390,7 @@ static int open_level(struct walk *walk)
 	*level = (struct level){ .from = c->at++, .named = named_here(walk), .is_array = is_array };
 	level->below = walk->depth < JSON_SCAN_MAX_SEGMENTS ? walk->active & ~level->named : 0;
 	walk->depth++;
+	walk->deepest = max_of(walk->deepest, walk->depth);
 	skip_blanks(c);
 	if (c->at == c->end)
 		return -ENODATA;
@@ -442,27 +443,48 @@ static int read_after(struct walk *walk)
 	return STEP_AFTER;
 }
 
+/* Over the whole text; the caller has set scan and spans. */
+static int walk_text(struct walk *walk, const char *text, size_t len)
+{
+	int step = STEP_VALUE;
+
+	walk->cursor = (struct cursor){ text, text + len };
+	walk->depth = walk->deepest = 0;
+	walk->active = walk->scan->n == 0 ? 0 : UINT64_MAX >> (64 - walk->scan->n);
+	walk->found = 0;
+	while (step >= 0 && (step == STEP_VALUE || walk->depth > 0))
+		step = step == STEP_VALUE ? read_value(walk) : read_after(walk);
+	if (step < 0)
+		return step;
+	skip_blanks(&walk->cursor);
+	return walk->cursor.at == walk->cursor.end ? 0 : -EINVAL;
+}
+
 int json_scan(const struct json_scan *scan, const char *text, size_t len, uint64_t *ret_found,
 	struct json_span *spans)
 {
-	struct walk walk; /* not initialised as a whole: the levels are many, and rarely used */
-	int step = STEP_VALUE;
+	struct walk walk; /* not set as a whole: of its many levels few are ever used */
+	int r;
 
 	walk.scan = scan;
-	walk.cursor = (struct cursor){ text, text + len };
-	walk.depth = 0;
-	walk.active = scan->n == 64 ? UINT64_MAX : (UINT64_C(1) << scan->n) - 1;
-	walk.found = 0;
 	walk.spans = spans;
-	while (step >= 0 && (step == STEP_VALUE || walk.depth > 0))
-		step = step == STEP_VALUE ? read_value(&walk) : read_after(&walk);
-	if (step < 0)
-		return step;
-	skip_blanks(&walk.cursor);
-	if (walk.cursor.at < walk.cursor.end)
-		return -EINVAL;
-	*ret_found = walk.found;
-	return 0;
+	r = walk_text(&walk, text, len);
+	if (r == 0)
+		*ret_found = walk.found;
+	return r;
+}
+
+int json_check(const char *text, size_t len, size_t *ret_depth)
+{
+	static const struct json_scan nothing;
+	struct walk walk; /* see json_scan */
+	int r;
+
+	walk.scan = &nothing;
+	r = walk_text(&walk, text, len);
+	if (r == 0)
+		*ret_depth = walk.deepest;
+	return r;
 }
 
 /* ---- values ---- */

@@ -42,6 +42,10 @@ struct json_scan *json_scan_free(struct json_scan *scan);
 int json_scan(const struct json_scan *scan, const char *text, size_t len, uint64_t *ret_found,
 	struct json_span *spans);
 
+/* Whether text is JSON at all, by the same rules and with the same errors. The depth of its nesting
+ * is 0 for a scalar. */
+int json_check(const char *text, size_t len, size_t *ret_depth);
+
 /* Appends a string with its escapes decoded; lone surrogates become U+FFFD. */
 void json_span_decode(const struct json_span *span, struct sbuf *out);
 
