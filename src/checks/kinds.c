@@ -6,6 +6,8 @@
 
 const struct check_kind *const check_kinds[] = {
 	&check_http,
+	&check_load,
+	&check_models,
 	&check_tcp,
 	NULL,
 };

@@ -232,12 +232,22 @@ static int settle_pace(struct conf_scope *scope, struct check_spec *check)
 	return rc;
 }
 
-static enum tier default_tier(const char *check_name)
+static enum tier tier_of_name(const char *name)
 {
 	enum tier tier = 0;
 
-	while (tier < TIER_N && strcmp(tier_token(tier), check_name) != 0)
+	while (tier < TIER_N && strcmp(tier_token(tier), name) != 0)
 		tier++;
+	return tier;
+}
+
+/* What the check is called says more than its kind: a check "ready" may ask for the models. */
+static enum tier default_tier(const struct check_spec *check)
+{
+	enum tier tier = tier_of_name(check->name);
+
+	if (tier == TIER_N)
+		tier = tier_of_name(check->kind->name);
 	return tier == TIER_N ? TIER_LIVE : tier;
 }
 
@@ -286,7 +296,7 @@ static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
 		return -ENOMEM;
 	check->endpoint = endpoint;
 	check->params = params;
-	check->tier = default_tier(check->name);
+	check->tier = default_tier(check);
 	scope->hashes.identity =
 		hash_bytes(check->kind->name, strlen(check->kind->name), scope->hashes.identity);
 	rc = conf_worse(rc, conf_fill(scope, conf_check_keys, &own, check));

@@ -145,7 +145,7 @@ const struct conf_key conf_check_keys[] = {
 	  .help = "How to check. The default is the type of the endpoint." },
 	{ .name = "tier", .type = CONF_ENUM, .choices = tier_choices,
 	  .offset = offsetof(struct check_spec, tier), .effect = EFFECT_UPDATE, .example = "live",
-	  .help = "What the check proves, from cheap to dear; a failing tier suppresses the dearer ones. The default is the name of the check if that is a tier, else live." },
+	  .help = "What the check proves, from cheap to dear; a failing tier suppresses the dearer ones. The default is the name of the check if that is a tier, else its kind if that is one, else live." },
 	CONF_END,
 };
 

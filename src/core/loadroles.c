@@ -114,6 +114,7 @@ static const struct conf_custom names_custom = {
 	.parse = parse_names,
 	.print = print_names,
 	.schema = "{ \"type\": [ \"string\", \"array\" ], \"items\": { \"type\": \"string\" } }",
+	.shared_size = sizeof(struct role_names),
 };
 
 #define ROLE(role_name, role_index, role_example, role_help)                     \

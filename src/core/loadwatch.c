@@ -41,29 +41,29 @@ static const struct conf_custom above_custom = {
 	.schema = "{ \"type\": \"number\", \"minimum\": 0 }",
 };
 
-#define LIMIT_KEYS(default_above, above_help)                                                     \
-	{                                                                                         \
-		{ .name = "above",                                                                \
-			.type = CONF_CUSTOM,                                                      \
-			.custom = &above_custom,                                                  \
-			.fallback = default_above,                                                \
-			.effect = EFFECT_UPDATE,                                                  \
-			.offset = offsetof(struct load_limit, above),                             \
-			.help = above_help },                                                     \
-			{ .name = "for",                                                          \
-				.type = CONF_DURATION,                                            \
-				.fallback = "30s",                                                \
-				.min = "0s",                                                      \
-				.max = "1d",                                                      \
-				.effect = EFFECT_UPDATE,                                          \
-				.offset = offsetof(struct load_limit, lasting),                   \
-				.help = "In every scrape for this long; 0s = in a single one." }, \
-			CONF_END,                                                                 \
+#define LIMIT_KEYS(default_above, above_help)                                                              \
+	{                                                                                                  \
+		{ .name = "above",                                                                         \
+			.type = CONF_CUSTOM,                                                               \
+			.custom = &above_custom,                                                           \
+			.fallback = default_above,                                                         \
+			.effect = EFFECT_UPDATE,                                                           \
+			.offset = offsetof(struct load_limit, above),                                      \
+			.help = above_help },                                                              \
+			{ .name = "for",                                                                   \
+				.type = CONF_DURATION,                                                     \
+				.fallback = "30s",                                                         \
+				.min = "0",                                                                \
+				.max = "1d",                                                               \
+				.effect = EFFECT_UPDATE,                                                   \
+				.offset = offsetof(struct load_limit, lasting),                            \
+				.help = "It was so in every scrape for this long; 0 = in a single one." }, \
+			CONF_END,                                                                          \
 	}
 
-static const struct conf_key waiting_keys[] = LIMIT_KEYS("0", "More waiting requests than this …");
+static const struct conf_key waiting_keys[] = LIMIT_KEYS("0", "More requests wait than this.");
 static const struct conf_key kv_usage_keys[] =
-	LIMIT_KEYS("0.95", "More of the cache in use than this share …");
+	LIMIT_KEYS("0.95", "More of the cache is in use than this share of it.");
 
 const struct conf_key load_limit_keys[] = {
 	{ .name = "kv_usage",

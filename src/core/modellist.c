@@ -46,6 +46,7 @@ static const struct conf_custom pointer_custom = {
 	.parse = parse_pointer,
 	.print = print_pointer,
 	.schema = "{ \"type\": \"string\", \"pattern\": \"^(/.*)?$\" }",
+	.shared_size = sizeof(const char *),
 };
 
 #define POINTER(member)                                                                            \

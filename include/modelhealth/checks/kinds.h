@@ -10,4 +10,6 @@
 extern const struct check_kind *const check_kinds[];
 
 extern const struct check_kind check_http;
+extern const struct check_kind check_load;
+extern const struct check_kind check_models;
 extern const struct check_kind check_tcp;

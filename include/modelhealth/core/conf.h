@@ -73,7 +73,8 @@ struct conf_custom {
 	/* A fixed JSON Schema fragment for editors. */
 	const char *schema;
 	/* Size of the field when it owns nothing by itself (conf_at_end() does): then it is parsed
-	 * once and copied to all that inherit it. 0 = parsed for each. */
+	 * once and copied to all that inherit it. 0 = parsed for each; so in rows with a
+	 * fallback, which has no place in the tree to be known by. */
 	size_t shared_size;
 };
 
