@@ -56,6 +56,13 @@ class Simulator:
         assert "Sanitizer" not in errors and "runtime error" not in errors, errors
 
 
+def start_chat(simulator):
+    connection = simulator.connection()
+    connection.request("POST", "/v1/chat/completions",
+                       body=json.dumps({"model": MODEL, "messages": []}))
+    return connection
+
+
 @pytest.fixture
 def simulate():
     running = []
@@ -164,6 +171,29 @@ def test_a_chat_whose_client_left_gives_its_slot_back(simulate):
     wait_until(lambda: simulator.metric("vllm:num_requests_waiting") == 0, 5, "the slot")
     assert simulator.metric("vllm:num_requests_running") == 1
     assert simulator.metric("vllm:generation_tokens_total") == tokens
+
+
+def test_few_threads_are_all_that_is_served(simulate):
+    simulator = simulate(",threads=2,slots=1,ttft=300ms,gap=0,tokens=1")
+    held = [socket.create_connection(("127.0.0.1", simulator.port)) for _ in range(2)]
+    wait_until(lambda: simulator.show()["connections"] == 2, what="both threads busy")
+    with pytest.raises(TimeoutError):
+        simulator.get("/health", timeout=0.2)
+    for sock in held:
+        sock.close()
+    assert simulator.get("/health").status == 200
+
+
+def test_a_server_with_threads_begins_what_a_client_gave_up(simulate):
+    simulator = simulate(",threads=3,slots=1,ttft=500ms,gap=0,tokens=1")
+    first = start_chat(simulator)
+    wait_until(lambda: simulator.show()["running"] == 1, what="the first chat")
+    start_chat(simulator).close()
+    wait_until(lambda: simulator.show()["waiting"] == 1, what="the second chat")
+    assert Answer(first.getresponse()).status == 200
+    # Nobody waits for it any more, and still it has the slot.
+    wait_until(lambda: simulator.show()["running"] == 1, what="the chat of nobody")
+    wait_until(lambda: simulator.show()["running"] == 0, what="its end")
 
 
 @pytest.mark.parametrize("fault, status", [("error", 500), ("loading", 503), ("rate_limit", 429)])

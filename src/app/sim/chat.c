@@ -278,6 +278,7 @@ static void admit(struct exchange *exchange)
 	struct chat_stats *stats = &exchange->server->chats;
 	uint64_t slots = exchange->server->script->slots;
 
+	stats->asked_total++;
 	if (slots == 0 || stats->n_running < slots) {
 		run(exchange);
 		return;
@@ -285,6 +286,7 @@ static void admit(struct exchange *exchange)
 	exchange->chat.phase = CHAT_WAITING;
 	exchange->wait = USEC_NEVER;
 	stats->n_waiting++;
+	stats->most_waiting = max_of(stats->most_waiting, stats->n_waiting);
 	TAILQ_INSERT_TAIL(&stats->waiting, &exchange->chat, link);
 }
 

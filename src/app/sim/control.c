@@ -40,6 +40,10 @@ static void put_server(struct jw *jw, const struct server *server)
 	jw_u64(jw, server->chats.n_running);
 	jw_key(jw, "waiting");
 	jw_u64(jw, server->chats.n_waiting);
+	jw_key(jw, "most_waiting");
+	jw_u64(jw, server->chats.most_waiting);
+	jw_key(jw, "chats_total");
+	jw_u64(jw, server->chats.asked_total);
 	jw_object_end(jw);
 }
 

@@ -151,6 +151,10 @@ const struct script_key script_keys[] = {
 	{ "gap", "DURATION", "5ms", "time between tokens", set_duration, FIELD(gap) },
 	{ "slots", "N", "0", "chats that run at once, others wait; 0 = no limit", set_number,
 		FIELD(slots) },
+	{ "threads", "N", "0",
+		"connections served at once, others wait for one to end; then a client that leaves "
+		"while it waits for a slot is noticed only at its turn; 0 = no limit",
+		set_number, FIELD(threads) },
 	{ "status", "CODE", "200", "status of the plain answer (/health and unknown paths)",
 		set_number, FIELD(status) },
 	{ "body", "TEXT", "{\"status\":\"ok\"}", "body of the plain answer", set_text,

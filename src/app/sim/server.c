@@ -53,7 +53,8 @@ struct connection {
 	struct timer drip;
 	usec_t due; /* when the next piece is planned, so that gaps do not drift */
 	struct sbuf in;
-	size_t sent; /* bytes of exchange.out */
+	size_t sent;       /* bytes of exchange.out */
+	bool is_abandoned; /* the client has left, and this server has not noticed */
 	TAILQ_ENTRY(connection) link;
 };
 
@@ -67,9 +68,18 @@ static struct connection *connection_of(struct exchange *exchange)
 	return container_of(exchange, struct connection, exchange);
 }
 
+/* Whether every thread is busy with a connection. */
+static bool is_full(const struct server *server)
+{
+	return server->script->threads > 0 && server->n_connections >= server->script->threads;
+}
+
 static void connection_free(struct connection *connection)
 {
 	struct server *server = connection->exchange.server;
+
+	if (is_full(server) && server->watch && server->filler < 0)
+		(void)loop_fd_set(server->watch, LOOP_READ);
 
 	chat_end(&connection->exchange);
 	timer_cancel(timers_of(server), &connection->timer);
@@ -354,6 +364,18 @@ static bool has_room(const struct connection *connection)
 	return connection->in.len < REQUEST_MAX_HEAD + REQUEST_MAX_BODY;
 }
 
+/* A server with few threads asks nobody who waits for a slot whether he is still there: the request
+ * keeps its thread and its place, and is begun when its turn comes. */
+static void lose_client(struct connection *connection)
+{
+	const struct exchange *exchange = &connection->exchange;
+
+	if (exchange->server->script->threads > 0 && exchange->chat.phase == CHAT_WAITING)
+		connection->is_abandoned = true;
+	else
+		connection->phase = CLOSED;
+}
+
 static void receive(struct connection *connection)
 {
 	char data[READ_SIZE];
@@ -364,7 +386,7 @@ static void receive(struct connection *connection)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			connection->phase = CLOSED;
+			lose_client(connection);
 			return;
 		}
 		sbuf_add(&connection->in, data, (size_t)n);
@@ -387,7 +409,8 @@ static void leave(struct connection *connection)
 	 * ready for it. */
 	bool wants_write = connection->phase == SENDING && connection->exchange.out.len > 0 &&
 			   !timer_is_set(&connection->drip);
-	unsigned events = has_room(connection) ? LOOP_READ : 0u;
+	bool wants_read = has_room(connection) && !connection->is_abandoned;
+	unsigned events = wants_read ? LOOP_READ : 0u;
 
 	if (connection->tls && tlsd_wants_write(connection->tls))
 		wants_write = true;
@@ -403,7 +426,7 @@ static void on_ready(void *arg, int fd, unsigned ready)
 	(void)fd;
 	if ((ready & LOOP_WRITE) && connection->phase == SENDING)
 		pump(connection);
-	if (connection->phase != CLOSED)
+	if (connection->phase != CLOSED && !connection->is_abandoned)
 		receive(connection);
 	advance(connection);
 	leave(connection);
@@ -473,6 +496,10 @@ static void on_accept(void *arg, int fd, unsigned ready)
 	for (unsigned i = 0; i < ACCEPTS_PER_EVENT; i++) {
 		int client;
 
+		if (is_full(server)) {
+			(void)loop_fd_set(server->watch, 0);
+			return;
+		}
 		len = sizeof peer;
 		client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client >= 0 && listener_accepts(&peer)) {

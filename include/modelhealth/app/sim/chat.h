@@ -19,6 +19,7 @@ TAILQ_HEAD(chat_queue, chat);
 struct chat_stats {
 	struct chat_queue waiting;
 	uint64_t n_running, n_waiting;
+	uint64_t most_waiting, asked_total;
 	uint64_t prompt_tokens_total, generation_tokens_total;
 	uint64_t stop_total, length_total; /* finished chats, by reason */
 	struct histogram first_token;

@@ -66,8 +66,9 @@ struct script {
 	usec_t delay, jitter;
 	usec_t ttft, gap;
 	uint64_t tokens;
-	uint64_t slots; /* 0 = no limit */
-	usec_t idle;    /* 0 = idle connections stay */
+	uint64_t slots;   /* 0 = no limit */
+	uint64_t threads; /* connections served at once, the others wait; 0 = no limit */
+	usec_t idle;      /* 0 = idle connections stay */
 	const char *tls_certificate, *tls_key;
 	struct fault_plan plans[SCRIPT_MAX_PLANS];
 	size_t n_plans;
