@@ -15,7 +15,7 @@ enum {
 	MAX_DIALECTS = 32
 };
 
-static const char *const framing_choices[] = { "sse", "ndjson", "json", NULL };
+static const char *const framing_choices[] = { "sse", "ndjson", "json", "any", NULL };
 
 /* CONF_STRING_LIST writes a struct conf_strings. */
 static_assert(sizeof(struct pointers) == sizeof(struct conf_strings) &&
@@ -40,12 +40,19 @@ static const struct conf_key end_keys[] = {
 };
 
 const struct conf_key dialect_keys[] = {
+	{ .name = "allow_degenerate",
+		.type = CONF_BOOL,
+		.fallback = "false",
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct dialect, allow_degenerate),
+		.help = "Whether an empty answer, or one that repeats one token eight times and more, "
+			"may be right." },
 	{ .name = "bad_finish",
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct dialect, bad_finish),
 		.example = "[ error, abort ]",
-		.help = "Finish reasons that mean failure." },
+		.help = "Finish reasons that mean failure, in upper or lower case." },
 	{ .name = "body",
 		.type = CONF_TEMPLATE,
 		.effect = EFFECT_RESTART,
@@ -83,22 +90,24 @@ const struct conf_key dialect_keys[] = {
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct dialect, error),
 		.example = "[ /error ]",
-		.help = "JSON pointers; an event where one of them is not null is an error." },
+		.help = "JSON pointers; an event where one of them is not null, false or empty is an "
+			"error. So is any whose type or object is \"error\"." },
 	{ .name = "finish",
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct dialect, finish),
 		.example = "[ /choices/0/finish_reason ]",
-		.help = "JSON pointers to the finish reason: a value that is neither null nor "
-			"false. An answer without one is truncated." },
+		.help = "JSON pointers to the finish reason: a value that is not null, false or empty. "
+			"An answer without one is truncated. A stream whose API has none must hold at "
+			"least one token." },
 	{ .name = "framing",
 		.type = CONF_ENUM,
 		.fallback = "json",
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct dialect, framing),
 		.choices = framing_choices,
-		.help = "How the answer comes: Server-Sent Events, one JSON document a line, or one "
-			"JSON document." },
+		.help = "How the answer comes: Server-Sent Events, one JSON document a line, one JSON "
+			"document, or any body, which then is the text." },
 	{ .name = "max_tokens",
 		.type = CONF_U16,
 		.min = "1",
@@ -155,7 +164,8 @@ const struct conf_key dialect_keys[] = {
 		.offset = offsetof(struct dialect, stream_errors),
 		.example = "[ { status: [ 429, 503 ], reason: overloaded } ]",
 		.help = "Rules that give the reason of an error inside the stream; status is its "
-			"numeric code. Without one that holds it is a stream_error." },
+			"numeric code. When none holds, 429, 503 and 529 are overloaded and all else "
+			"is stream_error." },
 	{ .name = "text",
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,
@@ -195,6 +205,9 @@ static int check_pointers(struct conf_scope *scope, const struct node *mapping)
 			if (check_pointer(scope, item) < 0)
 				rc = -EINVAL;
 		}
+		if (node && node->n_children > DIALECT_MAX_POINTERS)
+			rc = conf_error(
+				scope, node, "expected at most %d pointers", DIALECT_MAX_POINTERS);
 	}
 	return rc;
 }
@@ -207,7 +220,8 @@ static int check_dialect(
 	if (!dialect->end_pointer != !dialect->end_value)
 		return conf_error(
 			scope, node_get(mapping, "end"), "pointer and equals need each other");
-	if (dialect->text.n == 0 && !dialect->embedding && dialect->require.n == 0)
+	if (dialect->text.n == 0 && !dialect->embedding && dialect->require.n == 0 &&
+		dialect->framing != FRAMING_ANY)
 		return conf_error(
 			scope, mapping, "nothing shows an answer: set text, embedding or require");
 	return check_pointers(scope, mapping);
