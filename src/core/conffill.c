@@ -17,6 +17,7 @@
 enum {
 	MAX_FALLBACK_ITEMS = 8,
 	MAX_KEYS = 256, /* names that did-you-mean looks at */
+	MAX_LISTED = 24 /* names that a message lists */
 };
 
 struct arena *conf_arena(struct conf_scope *scope)
@@ -330,8 +331,10 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < min_of(n, (size_t)MAX_LISTED); i++)
 		sbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
+	if (n > MAX_LISTED)
+		sbuf_puts(&list, " … (modelhealthd.yaml(5) has them all)");
 	return conf_key_error(scope, node, "unknown key; known here: %s", sbuf_str(&list));
 }
 
