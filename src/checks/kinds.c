@@ -5,6 +5,7 @@
 #include "modelhealth/checks/kinds.h"
 
 const struct check_kind *const check_kinds[] = {
+	&check_canary,
 	&check_http,
 	&check_load,
 	&check_models,

@@ -448,7 +448,7 @@ const struct conf_key expect_keys[] = {
 	CONF_END,
 };
 
-static void dispose_values(const struct expect_values *values)
+void expect_values_dispose(const struct expect_values *values)
 {
 	for (size_t i = 0; i < values->n; i++)
 		condition_dispose(&values->items[i].condition);
@@ -462,8 +462,8 @@ void expect_text_dispose(const struct expect_text *text)
 
 void expect_dispose(const struct expect *expect)
 {
-	dispose_values(&expect->header);
-	dispose_values(&expect->json);
+	expect_values_dispose(&expect->header);
+	expect_values_dispose(&expect->json);
 	expect_text_dispose(&expect->body);
 }
 
@@ -813,4 +813,14 @@ void expect_judge_more(
 	const struct expect *expect, const struct observation *seen, struct result *result)
 {
 	judge_from(expect, seen, 1, result);
+}
+
+void expect_json_judge(
+	const struct expect_values *json, const char *body, size_t len, struct result *result)
+{
+	const struct expect expect = { .json = *json };
+	const struct observation seen = { .body = body, .body_len = len };
+	struct judgement judgement = { .result = result };
+
+	judge_json(&expect, &seen, &judgement);
 }

@@ -9,6 +9,7 @@
 /* Alphabetical, ended by NULL. */
 extern const struct check_kind *const check_kinds[];
 
+extern const struct check_kind check_canary;
 extern const struct check_kind check_http;
 extern const struct check_kind check_load;
 extern const struct check_kind check_models;

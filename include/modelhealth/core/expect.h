@@ -131,6 +131,15 @@ bool expect_text_holds(const struct expect_text *text, const char *data, size_t 
 void expect_text_fail(
 	const struct expect_text *text, const char *data, size_t len, struct result *result);
 
+/* ---- JSON values alone: what the JSON that a model writes must be ---- */
+
+/* Frees what expect_json_custom made. */
+void expect_values_dispose(const struct expect_values *values);
+
+/* Sets assert_json or json_invalid unless all hold. */
+void expect_json_judge(
+	const struct expect_values *json, const char *body, size_t len, struct result *result);
+
 /* What a status says by itself when it is not an expected one: auth_failed, rate_limited,
  * server_error or http_status. */
 enum reason expect_status_reason(uint32_t status);

@@ -1,0 +1,790 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The canary: a real, tiny inference, read token by token and judged. The engine starts and cancels
+ * it; the transfer engine brings the bytes, core/stream reads them by the dialect of the server.
+ *
+ * A run has up to three steps, each one transfer: look whether the model is in memory, get its
+ * metadata, ask. Only the last costs the server anything. What is kept between runs hangs on the
+ * probe: the input made of the metadata, the golden embedding, and that a server does not know
+ * stream_options.
+ *
+ * A stream is alive when text comes, not when bytes come: a dying server goes on sending pings. So
+ * the deadlines of the answer are kept here, and the transfer engine keeps the total one alone.
+ */
+#include "modelhealth/checks/canaryparams.h"
+#include "modelhealth/checks/exchange.h"
+#include "modelhealth/checks/kinds.h"
+
+#include "modelhealth/base/rand.h"
+#include "modelhealth/core/infer.h"
+#include "modelhealth/core/retryafter.h"
+#include "modelhealth/io/io.h"
+#include "modelhealth/io/loop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	KEPT_BYTES = 16 * 1024,        /* of an answer, for rules and messages */
+	LIST_BYTES = 1024 * 1024,      /* of a list of models, and of metadata */
+	INPUT_KEPT_BYTES = 256 * 1024, /* a larger input is made anew each time */
+};
+
+enum step {
+	STEP_LOOK,     /* is the model in memory? */
+	STEP_DESCRIBE, /* what inputs does it take? */
+	STEP_ASK,
+};
+
+struct canary_probe {
+	struct exchange exchange;
+	enum step step;
+	struct sbuf body;  /* of the request in flight */
+	struct sbuf input; /* made of the metadata; empty = not yet */
+	struct stream *stream;
+	enum stream_progress progress;
+	struct timer deadline; /* of the next text */
+	usec_t active_at;      /* bytes of the answer came last; 0 = not yet */
+	double *golden;        /* the first good embedding */
+	size_t n_golden;
+	struct rand rand; /* of nonces */
+	bool refuses_options;
+};
+
+static const struct canary_params *params_of(const struct canary_probe *state)
+{
+	return state->exchange.probe->spec->params;
+}
+
+static struct result *result_of(const struct canary_probe *state)
+{
+	return &state->exchange.probe->result;
+}
+
+static struct timers *timers_of(const struct canary_probe *state)
+{
+	return loop_timers(state->exchange.probe->io->loop);
+}
+
+/* Goes back to what an idle probe may hold. */
+static void forget_run(struct canary_probe *state)
+{
+	timer_cancel(timers_of(state), &state->deadline);
+	state->stream = stream_free(state->stream);
+	sbuf_fini(&state->body);
+	if (state->input.len > INPUT_KEPT_BYTES)
+		sbuf_fini(&state->input);
+	exchange_forget(&state->exchange);
+}
+
+static void end(struct canary_probe *state)
+{
+	forget_run(state);
+	state->exchange.probe->done(state->exchange.probe);
+}
+
+static bool is_success(uint32_t status)
+{
+	return status >= 200 && status <= 299;
+}
+
+/* ---- deadlines of the answer ---- */
+
+static usec_t later(usec_t from, usec_t span)
+{
+	return span > USEC_NEVER - from ? USEC_NEVER : from + span;
+}
+
+static bool is_stream(const struct canary_probe *state)
+{
+	int framing = params_of(state)->dialect->framing;
+
+	return framing == FRAMING_SSE || framing == FRAMING_NDJSON;
+}
+
+/* When the next text must be here, and what it is called when it is not. A document shows its text
+ * at its end only, so there bytes count. */
+static usec_t text_deadline(const struct canary_probe *state, enum reason *ret_reason)
+{
+	const struct timeouts *timeout = &state->exchange.probe->spec->timeout;
+	usec_t sent = http_sent_at(state->exchange.transfer);
+	usec_t last = !is_stream(state) ? state->active_at
+		      : state->stream   ? stream_last_token_at(state->stream)
+					: 0;
+
+	*ret_reason = last > 0 ? REASON_TIMEOUT_IDLE : REASON_TIMEOUT_FIRST_TOKEN;
+	if (last > 0)
+		return later(last, timeout->idle);
+	return later(sent > 0 ? sent : timers_of(state)->now, timeout->first_token);
+}
+
+static void on_deadline(struct timer *timer)
+{
+	struct canary_probe *state = container_of(timer, struct canary_probe, deadline);
+	enum reason reason;
+	usec_t at = text_deadline(state, &reason);
+
+	if (at <= timers_of(state)->now)
+		http_give_up(state->exchange.transfer, reason);
+	else
+		(void)timer_set(timers_of(state), timer, at); /* its slot was just freed */
+}
+
+/* After text came: the deadline may be nearer than the one that the timer waits for. */
+static void note_text(struct canary_probe *state)
+{
+	enum reason reason;
+	usec_t at = text_deadline(state, &reason);
+
+	if (timer_is_set(&state->deadline) && at < state->deadline.at)
+		(void)timer_set(timers_of(state), &state->deadline, at); /* armed: has a slot */
+}
+
+/* ---- what comes ---- */
+
+static void keep_beginning(struct canary_probe *state, const char *data, size_t len, size_t max)
+{
+	struct sbuf *answer = &state->exchange.answer;
+
+	sbuf_add(answer, data, min_of(len, max - min_of(answer->len, max)));
+}
+
+static enum http_appetite read_answer(struct canary_probe *state, const char *data, size_t len)
+{
+	const struct dialect *dialect = params_of(state)->dialect;
+	usec_t now = timers_of(state)->now;
+
+	if (!state->stream)
+		state->stream = stream_new(dialect, http_sent_at(state->exchange.transfer));
+	state->progress =
+		state->stream ? stream_push(state->stream, data, len, now) : STREAM_FAILED;
+	note_text(state);
+	return state->progress == STREAM_MORE ? HTTP_MORE : HTTP_ENOUGH;
+}
+
+static enum http_appetite on_data(void *arg, const char *data, size_t len)
+{
+	struct canary_probe *state = arg;
+
+	state->active_at = timers_of(state)->now;
+	if (state->step != STEP_ASK) {
+		keep_beginning(state, data, len, LIST_BYTES);
+		return HTTP_MORE;
+	}
+	keep_beginning(state, data, len, KEPT_BYTES);
+	if (!is_success(http_answer_status(state->exchange.transfer)))
+		return HTTP_MORE;
+	return read_answer(state, data, len);
+}
+
+/* ---- refusals ---- */
+
+static const char *answer_header(void *transfer, const char *name, size_t index)
+{
+	return http_answer_header(transfer, name, index);
+}
+
+static struct answer answer_of(struct canary_probe *state, struct http_transfer *transfer)
+{
+	return (struct answer){
+		.http_status = result_of(state)->http_status,
+		.header = answer_header,
+		.ctx = transfer,
+		.body = sbuf_str(&state->exchange.answer),
+		.body_len = state->exchange.answer.len,
+	};
+}
+
+/* A status by itself: some mean that our request is wrong, and say nothing of the server. */
+static enum reason refusal_reason(uint32_t status)
+{
+	static const uint16_t ours[] = { 400, 404, 405, 410, 422 };
+
+	for (size_t i = 0; i < array_size(ours); i++) {
+		if (ours[i] == status)
+			return REASON_BAD_PROBE;
+	}
+	return expect_status_reason(status);
+}
+
+/* "retry-after-ms: 1500" */
+static usec_t parse_milliseconds(const char *text)
+{
+	uint64_t milliseconds;
+
+	if (u64_parse(text, &milliseconds) < 0)
+		return 0;
+	return min_of(milliseconds, RETRY_AFTER_MAX / USEC_PER_MSEC) * USEC_PER_MSEC;
+}
+
+/* Some servers say it in the body: {"error":{"details":[{"retryDelay":"34s"}]}} */
+static usec_t delay_in_body(const struct answer *answer)
+{
+	_cleanup_(json_freep) struct json *json = NULL;
+	const char *text;
+	usec_t delay;
+	size_t len;
+
+	if (answer->body_len == 0 || json_parse(answer->body, answer->body_len, &json) < 0)
+		return 0;
+	text = json_string(json_at(json, "/error/details/*/retryDelay"), &len);
+	return text && duration_parse(text, &delay) == 0 ? min_of(delay, RETRY_AFTER_MAX) : 0;
+}
+
+static usec_t wanted_delay(const struct canary_probe *state, struct http_transfer *transfer,
+	const struct answer *answer)
+{
+	const char *header = http_answer_header(transfer, "retry-after-ms", 0);
+	usec_t delay = header ? parse_milliseconds(header) : 0;
+
+	header = http_answer_header(transfer, "Retry-After", 0);
+	if (delay == 0 && header)
+		delay = retry_after_parse(header, timers_of(state)->real);
+	return delay > 0 ? delay : delay_in_body(answer);
+}
+
+static void judge_refusal(struct canary_probe *state, struct http_transfer *transfer)
+{
+	const struct canary_params *canary = params_of(state);
+	struct result *result = result_of(state);
+	struct answer answer = answer_of(state, transfer);
+	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
+
+	result->retry_after = wanted_delay(state, transfer, &answer);
+	if (rules_judge(&canary->rules, &canary->errors, &answer, result))
+		return;
+	rules_error_text(answer.body, answer.body_len, &words);
+	result_set(result, refusal_reason(result->http_status), "status %" PRIu32 "%s%s",
+		result->http_status, words.len > 0 ? ": " : "", sbuf_str(&words));
+}
+
+/* ---- judging an answer ---- */
+
+static void judge_finish(const struct canary_probe *state, struct result *result)
+{
+	const struct conf_strings *wanted = &params_of(state)->expect.finish;
+	const char *finish = stream_finish(state->stream);
+
+	for (size_t i = 0; i < wanted->n; i++) {
+		if (finish && strcmp(finish, wanted->items[i]) == 0)
+			return;
+	}
+	if (wanted->n > 0)
+		result_set(result, REASON_WRONG_ANSWER, "finish reason %s is not expected",
+			finish ? finish : "(none)");
+}
+
+static void judge_usage(const struct canary_probe *state, struct result *result)
+{
+	if (params_of(state)->expect.is_usage_wanted && result->tokens.source != TOKENS_REPORTED)
+		result_set(result, REASON_WRONG_ANSWER, "the answer tells no count of tokens");
+}
+
+static void judge_text(const struct canary_probe *state, struct result *result)
+{
+	size_t len;
+	const char *text = stream_text(state->stream, &len);
+
+	answer_text_judge(&params_of(state)->expect.text, text, len, result);
+}
+
+static struct embedding golden_of(const struct canary_probe *state)
+{
+	const struct golden *given = &params_of(state)->expect.embedding.golden;
+
+	return given->source ? given->embedding
+			     : (struct embedding){ state->golden, state->n_golden };
+}
+
+static struct embedding embedding_of(const struct canary_probe *state)
+{
+	struct embedding embedding = { 0 };
+
+	if (params_of(state)->dialect->embedding)
+		embedding.values = stream_embedding(state->stream, &embedding.n);
+	return embedding;
+}
+
+static void judge_embedding(const struct canary_probe *state, struct result *result)
+{
+	if (params_of(state)->dialect->embedding)
+		embedding_judge(&params_of(state)->embedding, golden_of(state), embedding_of(state),
+			result);
+}
+
+static void judge_limit(
+	struct result *result, const struct expect_limits *limits, usec_t took, const char *what)
+{
+	bool is_down = limits->down > 0 && took > limits->down;
+	char text[DURATION_TEXT_SIZE], limit_text[DURATION_TEXT_SIZE];
+
+	if (!is_down && (limits->degraded == 0 || took <= limits->degraded))
+		return;
+	/* nobody reads the microseconds of a second */
+	duration_format(
+		took < 10 * USEC_PER_MSEC ? took : took / USEC_PER_MSEC * USEC_PER_MSEC, text);
+	duration_format(is_down ? limits->down : limits->degraded, limit_text);
+	result_set(result, REASON_SLOW, "%s %s, limit %s", what, text, limit_text);
+	result->verdict = is_down ? VERDICT_DOWN : VERDICT_DEGRADED;
+}
+
+static void judge_first_token(const struct canary_probe *state, struct result *result)
+{
+	if (result_has_timing(result, TIMING_FIRST_TOKEN))
+		judge_limit(result, &params_of(state)->ttft, result->timing[TIMING_FIRST_TOKEN],
+			"first token took");
+}
+
+static void judge_gaps(const struct canary_probe *state, struct result *result)
+{
+	if (result->tokens.gaps > 0)
+		judge_limit(result, &params_of(state)->inter_token, result->tokens.gap_p95,
+			"p95 between tokens");
+}
+
+static void judge_speed(const struct canary_probe *state, struct result *result)
+{
+	const struct canary_speed *limits = &params_of(state)->tokens_per_second;
+	double speed = result->tokens.per_second;
+	bool is_down = limits->down_below.source && speed < limits->down_below.value;
+
+	if (!(speed > 0)) /* one token has no speed */
+		return;
+	if (!is_down && (!limits->degraded_below.source || speed >= limits->degraded_below.value))
+		return;
+	result_set(result, REASON_SLOW, "%.1f tokens/s, limit %s", speed,
+		is_down ? limits->down_below.source : limits->degraded_below.source);
+	result->verdict = is_down ? VERDICT_DOWN : VERDICT_DEGRADED;
+}
+
+static void judge_model(const struct canary_probe *state, struct result *result)
+{
+	const struct canary_params *canary = params_of(state);
+	const char *answered = stream_model(state->stream);
+
+	if (canary->is_model_checked && canary->model && answered &&
+		!model_name_matches(canary->model, answered))
+		result_set(result, REASON_MODEL_DRIFT, "asked %s, %s answered", canary->model,
+			answered);
+}
+
+/* What the answer of a stream that came whole must be; the first that fails decides, so what takes
+ * the endpoint down stands before what degrades it. */
+static void judge_expectations(const struct canary_probe *state, struct result *result)
+{
+	static void (*const steps[])(const struct canary_probe *, struct result *) = {
+		judge_text,
+		judge_finish,
+		judge_usage,
+		judge_embedding,
+		judge_first_token,
+		judge_gaps,
+		judge_speed,
+		judge_model,
+	};
+
+	for (size_t i = 0; i < array_size(steps) && result->reason == REASON_OK; i++)
+		steps[i](state, result);
+}
+
+/* A stream was asked for and one error document came. */
+static void judge_document(struct canary_probe *state, struct result *result)
+{
+	const struct sbuf *answer = &state->exchange.answer;
+	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
+
+	if (result->reason != REASON_PROTOCOL_ERROR)
+		return;
+	rules_error_text(sbuf_str(answer), answer->len, &words);
+	if (words.len > 0)
+		result_set(result, REASON_STREAM_ERROR, "%s", sbuf_str(&words));
+}
+
+/* An answer that came to its end. */
+static void judge_whole(struct canary_probe *state, struct http_transfer *transfer)
+{
+	const struct canary_params *canary = params_of(state);
+	struct result *result = result_of(state);
+	struct answer answer = answer_of(state, transfer);
+
+	stream_judge(state->stream, result);
+	judge_document(state, result);
+	if (result->reason == REASON_DEGENERATE_OUTPUT && !canary->expect.is_degenerate_refused)
+		result_set(result, REASON_OK, NULL);
+	if (canary->rules.n > 0 && rules_judge(&canary->rules, NULL, &answer, result) &&
+		result->reason != REASON_OK)
+		return;
+	judge_expectations(state, result);
+}
+
+/* Why a transfer ended that we ended; the address is no news. */
+static void explain_timeout(const struct canary_probe *state, struct result *result, size_t bytes)
+{
+	const struct timeouts *timeout = &state->exchange.probe->spec->timeout;
+	char text[DURATION_TEXT_SIZE];
+
+	if (result->reason == REASON_TIMEOUT_FIRST_TOKEN) {
+		duration_format(timeout->first_token, text);
+		result_set(result, result->reason, "no text within %s, in %zu bytes of answer",
+			text, bytes);
+	} else if (result->reason == REASON_TIMEOUT_IDLE) {
+		duration_format(timeout->idle, text);
+		result_set(result, result->reason, "no text for %s after %" PRIu32 " tokens", text,
+			result->tokens.completion);
+	}
+}
+
+/* An answer that broke off: what came of it still tells how fast it was. A stream that was closed
+ * is judged by what it lacks. */
+static void judge_broken(struct canary_probe *state, const struct http_outcome *outcome)
+{
+	struct result *result = result_of(state);
+	const struct result *failure = &outcome->result;
+	bool is_closed =
+		failure->reason == REASON_CONN_RESET && outcome->body_bytes > 0 && is_stream(state);
+
+	result_set(result, REASON_OK, NULL);
+	stream_judge(state->stream, result);
+	if (is_closed && result->reason != REASON_OK)
+		return;
+	result->reason = failure->reason;
+	result->verdict = failure->verdict;
+	memcpy(result->detail, failure->detail, sizeof result->detail);
+	explain_timeout(state, result, outcome->body_bytes);
+}
+
+static void keep_golden(struct canary_probe *state)
+{
+	struct embedding got = embedding_of(state);
+
+	if (!canary_compares(params_of(state)) || golden_of(state).n > 0 ||
+		result_of(state)->reason != REASON_OK)
+		return;
+	state->golden = calloc(got.n, sizeof *state->golden);
+	if (!state->golden)
+		return; /* the next answer will do as well */
+	memcpy(state->golden, got.values, got.n * sizeof *got.values);
+	state->n_golden = got.n;
+}
+
+/* Whether we left while the server was at work, and may still be. */
+static bool is_abandoned(const struct canary_probe *state, enum reason ended_by)
+{
+	static const enum reason ours[] = { REASON_TIMEOUT_HEADERS, REASON_TIMEOUT_FIRST_TOKEN,
+		REASON_TIMEOUT_IDLE, REASON_TIMEOUT_TOTAL, REASON_BODY_TOO_LARGE,
+		REASON_HEADER_TOO_LARGE, REASON_LOCAL_MEMORY };
+	enum reason reason = result_of(state)->reason;
+
+	for (size_t i = 0; i < array_size(ours); i++) {
+		if (ended_by == ours[i])
+			return true;
+	}
+	return state->progress == STREAM_FAILED &&
+	       (reason == REASON_JSON_INVALID || reason == REASON_BODY_TOO_LARGE ||
+		       reason == REASON_PROTOCOL_ERROR || reason == REASON_LOCAL_MEMORY);
+}
+
+/* ---- the steps ---- */
+
+static void begin_step(struct canary_probe *state, enum step step);
+
+static void on_looked(struct canary_probe *state)
+{
+	const struct canary_params *canary = params_of(state);
+	struct result *result = result_of(state);
+	_cleanup_(json_freep) struct json *page = NULL;
+	struct model_facts facts = { 0 };
+	int r = json_parse(sbuf_str(&state->exchange.answer), state->exchange.answer.len, &page);
+
+	if (r < 0) {
+		result_set(result, r == -ENOMEM ? REASON_LOCAL_MEMORY : REASON_JSON_INVALID,
+			"the list of loaded models is not JSON");
+		end(state);
+		return;
+	}
+	(void)model_list_find(&canary->loaded, page, canary->model, &facts);
+	switch (facts.state) {
+	case MODEL_READY:
+		begin_step(state,
+			canary->metadata_url && state->input.len == 0 ? STEP_DESCRIBE : STEP_ASK);
+		return;
+	case MODEL_LOADING:
+		result_set(result, REASON_LOADING, "%s is being loaded", canary->model);
+		break;
+	case MODEL_FAILED:
+		result_set(result, REASON_SERVER_ERROR, "%s could not be loaded", canary->model);
+		break;
+	case MODEL_ABSENT:
+	case MODEL_COLD:
+		result_set(result, REASON_COLD, "%s is not in memory; not asked", canary->model);
+		break;
+	}
+	end(state);
+}
+
+static void on_described(struct canary_probe *state)
+{
+	struct result *result = result_of(state);
+	int r;
+
+	sbuf_clear(&state->input);
+	r = infer_zero_input(
+		sbuf_str(&state->exchange.answer), state->exchange.answer.len, &state->input);
+	if (r == 0) {
+		begin_step(state, STEP_ASK);
+		return;
+	}
+	sbuf_clear(&state->input);
+	if (r == -ENOMEM)
+		result_set(result, REASON_LOCAL_MEMORY, NULL);
+	else if (r == -EINVAL)
+		result_set(
+			result, REASON_JSON_INVALID, "the metadata does not describe the inputs");
+	else
+		result_set(result, REASON_BAD_PROBE,
+			r == -ENODATA ? "the metadata names no inputs: give the mode a body"
+				      : "the inputs are too large: give the mode a body");
+	end(state);
+}
+
+/* Servers that check the members of a request refuse one that they do not know. */
+static bool is_refusal_of_options(const struct canary_probe *state)
+{
+	uint32_t status = result_of(state)->http_status;
+
+	return (status == 400 || status == 422) && !state->refuses_options &&
+	       strstr(sbuf_str(&state->exchange.answer), "stream_options") &&
+	       strstr(sbuf_str(&state->body), "stream_options");
+}
+
+static void on_answered(struct canary_probe *state, struct http_transfer *transfer,
+	const struct http_outcome *outcome)
+{
+	struct result *result = result_of(state);
+	enum reason ended_by = outcome->result.reason;
+
+	if (is_success(result->http_status) && !state->stream)
+		state->stream = stream_new(params_of(state)->dialect, http_sent_at(transfer));
+	if (ended_by == REASON_OK && !is_success(result->http_status)) {
+		if (is_refusal_of_options(state)) {
+			state->refuses_options = true;
+			begin_step(state, STEP_ASK);
+			return;
+		}
+		sbuf_clear(&state->input); /* the model may have changed */
+		judge_refusal(state, transfer);
+	} else if (!state->stream) {
+		if (ended_by == REASON_OK)
+			result_set(result, REASON_LOCAL_MEMORY, NULL);
+		else
+			explain_timeout(state, result, 0);
+	} else if (ended_by == REASON_OK) {
+		judge_whole(state, transfer);
+		keep_golden(state);
+	} else {
+		judge_broken(state, outcome);
+	}
+	result->is_abandoned = http_sent_at(transfer) > 0 && is_abandoned(state, ended_by);
+	end(state);
+}
+
+static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
+{
+	struct canary_probe *state = arg;
+	struct result *result = result_of(state);
+
+	state->exchange.transfer = NULL;
+	timer_cancel(timers_of(state), &state->deadline);
+	*result = outcome->result;
+	if (state->step == STEP_ASK) {
+		on_answered(state, transfer, outcome);
+		return;
+	}
+	if (result->reason == REASON_OK && is_success(result->http_status)) {
+		(state->step == STEP_LOOK ? on_looked : on_described)(state);
+		return;
+	}
+	if (result->reason == REASON_OK)
+		judge_refusal(state, transfer);
+	end(state);
+}
+
+/* ---- asking ---- */
+
+static void put_escaped(struct sbuf *out, const char *text)
+{
+	const struct template_value value = { "text", text };
+
+	template_expand("${text}", &value, 1, TEMPLATE_JSON, out);
+}
+
+/* The nonce stands first, so that no prefix of the prompt is in a cache. Embeddings that are
+ * compared must be of the same text each time. */
+static void put_prompt(struct canary_probe *state, struct sbuf *out)
+{
+	const struct canary_params *canary = params_of(state);
+	uint32_t nonce = (uint32_t)rand_next(&state->rand);
+
+	if (!canary_compares(canary))
+		sbuf_printf(out, "%08" PRIx32 " ", nonce);
+	put_escaped(out, canary->prompt);
+}
+
+static void fill_body(struct canary_probe *state)
+{
+	const struct canary_params *canary = params_of(state);
+	_cleanup_(sbuf_fini) struct sbuf prompt = SBUF_INIT;
+	_cleanup_(sbuf_fini) struct sbuf model = SBUF_INIT;
+	_cleanup_(sbuf_fini) struct sbuf filled = SBUF_INIT;
+	struct template_value values[3];
+
+	put_prompt(state, &prompt);
+	put_escaped(&model, canary->model ? canary->model : "");
+	values[0] = (struct template_value){ "prompt", sbuf_str(&prompt) };
+	values[1] = (struct template_value){ "max_tokens", canary->max_tokens_text };
+	values[2] = (struct template_value){ "model", sbuf_str(&model) };
+	client_expand(&canary->client, canary->dialect->body, NULL, values, array_size(values),
+		TEMPLATE_PLAIN, &filled);
+	if (state->refuses_options)
+		infer_drop_member(sbuf_str(&filled), "stream_options", &state->body);
+	else
+		sbuf_puts(&state->body, sbuf_str(&filled));
+	state->body.failed |= prompt.failed | model.failed | filled.failed;
+}
+
+static void fill_question(struct canary_probe *state, struct http_request *request)
+{
+	const struct canary_params *canary = params_of(state);
+
+	request->method = canary->dialect->method;
+	request->max_body_bytes = canary->max_body_bytes;
+	if (canary->dialect->body) {
+		fill_body(state);
+		request->body = sbuf_str(&state->body);
+		request->body_len = state->body.len;
+	} else if (canary->metadata_url) {
+		request->body = sbuf_str(&state->input);
+		request->body_len = state->input.len;
+	}
+}
+
+static void fill_look(struct canary_probe *state, struct http_request *request)
+{
+	const struct canary_params *canary = params_of(state);
+	bool is_look = state->step == STEP_LOOK;
+
+	request->method = is_look ? canary->loaded.method : "GET";
+	request->max_body_bytes = LIST_BYTES;
+	if (!is_look || !canary->loaded_body)
+		return;
+	request->body = canary->loaded_body;
+	request->body_len = strlen(canary->loaded_body);
+}
+
+static int start_step(struct canary_probe *state)
+{
+	const struct canary_params *canary = params_of(state);
+	const struct url *const urls[] = { canary->loaded_url, canary->metadata_url, canary->url };
+	const struct check_spec *spec = state->exchange.probe->spec;
+	struct http_request request = { .reuse = HTTP_FRESH };
+	struct http_handlers handlers = { .on_data = on_data, .on_done = on_done, .arg = state };
+	usec_t now = timers_of(state)->now;
+
+	client_request(&canary->client, state->exchange.probe, urls[state->step], &request);
+	request.headers = canary->sent;
+	request.n_headers = canary->n_sent;
+	request.is_full_handshake_wanted = spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC;
+	if (state->step == STEP_ASK) {
+		fill_question(state, &request);
+		request.timeout.first_byte = USEC_NEVER; /* on_deadline looks at text instead */
+		request.timeout.idle = USEC_NEVER;
+		if (timer_set(timers_of(state), &state->deadline,
+			    later(now, spec->timeout.first_token)) < 0)
+			return -ENOMEM;
+	} else {
+		fill_look(state, &request);
+	}
+	if (state->body.failed)
+		return -ENOMEM;
+	return http_start(state->exchange.probe->io->httpc, state->exchange.lane, &request,
+		&handlers, &state->exchange.transfer);
+}
+
+static void begin_step(struct canary_probe *state, enum step step)
+{
+	state->step = step;
+	state->progress = STREAM_MORE;
+	state->active_at = 0;
+	state->stream = stream_free(state->stream);
+	sbuf_clear(&state->body);
+	sbuf_clear(&state->exchange.answer);
+	if (start_step(state) == 0)
+		return;
+	result_set(result_of(state), REASON_LOCAL_MEMORY, NULL);
+	end(state);
+}
+
+/* ---- start and end ---- */
+
+static struct canary_probe *open_probe(struct probe *probe)
+{
+	bool is_new = !probe->priv;
+	struct canary_probe *state = exchange_open(probe, sizeof *state);
+
+	if (!state || !is_new)
+		return state;
+	state->deadline.fn = on_deadline;
+	rand_seed(&state->rand,
+		hash_text(probe->spec->endpoint->name) ^ hash_text(probe->spec->name) ^ probe->t0);
+	return state;
+}
+
+static void canary_kind_start(struct probe *probe)
+{
+	const struct canary_params *canary = probe->spec->params;
+	struct canary_probe *state = open_probe(probe);
+
+	if (!state)
+		exchange_starve(probe);
+	else if (canary->loaded_url)
+		begin_step(state, STEP_LOOK);
+	else
+		begin_step(state,
+			canary->metadata_url && state->input.len == 0 ? STEP_DESCRIBE : STEP_ASK);
+}
+
+static void canary_kind_cancel(struct probe *probe)
+{
+	struct canary_probe *state = probe->priv;
+
+	probe->result.is_abandoned = state->step == STEP_ASK && state->exchange.transfer &&
+				     http_sent_at(state->exchange.transfer) > 0;
+	exchange_cancel(probe);
+	forget_run(state);
+}
+
+static void canary_kind_fini(struct probe *probe)
+{
+	struct canary_probe *state = probe->priv;
+
+	if (!state)
+		return;
+	sbuf_fini(&state->body);
+	sbuf_fini(&state->input);
+	free(state->golden);
+	exchange_fini(probe);
+}
+
+const struct check_kind check_canary = {
+	.name = "canary",
+	.keys = canary_keys,
+	.params_size = sizeof(struct canary_params),
+	.compile = canary_compile,
+	.dispose = canary_dispose,
+	.start = canary_kind_start,
+	.cancel = canary_kind_cancel,
+	.fini = canary_kind_fini,
+};
