@@ -51,8 +51,9 @@ const struct conf_key dialect_keys[] = {
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct dialect, bad_finish),
-		.example = "[ error, abort ]",
-		.help = "Finish reasons that mean failure, in upper or lower case." },
+		.example = "[ timeout ]",
+		.help = "Finish reasons that mean failure, in upper or lower case; error and abort "
+			"always do." },
 	{ .name = "body",
 		.type = CONF_TEMPLATE,
 		.effect = EFFECT_RESTART,

@@ -205,8 +205,12 @@ static void take_count(struct stream *stream, enum slot slot, struct count *coun
 
 static bool is_bad_finish(const struct stream *stream)
 {
+	static const char *const always[] = { "abort", "error" };
 	const struct pointers *bad = &stream->dialect->bad_finish;
 
+	for (size_t i = 0; i < array_size(always); i++)
+		if (strcasecmp(always[i], stream->finish) == 0)
+			return true;
 	for (size_t i = 0; i < bad->n; i++)
 		if (strcasecmp(bad->items[i], stream->finish) == 0)
 			return true;
@@ -343,9 +347,14 @@ static bool is_blank(const struct event *event)
 	return text_is_blank(event->data, event->len);
 }
 
+/* Behind leading blanks. */
 static bool starts_with(const struct event *event, const char *text)
 {
-	return event->len >= strlen(text) && memcmp(event->data, text, strlen(text)) == 0;
+	size_t at = 0;
+
+	while (at < event->len && event->data[at] == ' ')
+		at++;
+	return event->len - at >= strlen(text) && memcmp(event->data + at, text, strlen(text)) == 0;
 }
 
 enum framer_order stream_on_event(void *ctx, const struct event *event)

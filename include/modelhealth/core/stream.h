@@ -39,9 +39,10 @@ struct dialect {
 	/* of the finish reason: a value that is not null, false or ""; without one the stream ends
 	 * with its bytes, and must have held at least one token */
 	struct pointers finish;
-	struct pointers bad_finish; /* finish reasons that mean failure ("error"), in any case */
-	const char *sentinel;       /* data that ends the stream ("[DONE]"); NULL = none */
-	struct pointers require;    /* must exist and not be null (in some event) */
+	/* finish reasons that mean failure, in upper or lower case; "error" and "abort" always do */
+	struct pointers bad_finish;
+	const char *sentinel;                /* data that ends the stream ("[DONE]"); NULL = none */
+	struct pointers require;             /* must exist and not be null (in some event) */
 	const char *end_pointer, *end_value; /* the event that ends the stream; NULL = none */
 	/* an event where one of them is not null, false or "" is an error, as is any whose /type or
 	 * /object is "error" */

@@ -103,6 +103,7 @@ static void test_the_sentinel_needs_no_blank_line(void **state)
 	(void)state;
 	assert_reason("chat", TOKEN("a") STOP "data: [DONE]", REASON_OK, "");
 	assert_reason("chat", TOKEN("a") STOP "data:[DONE]\n", REASON_OK, "");
+	assert_reason("chat", TOKEN("a") STOP "data:   [DONE] \n\n", REASON_OK, "");
 	assert_reason("chat", TOKEN("a") STOP "data: [DON", REASON_STREAM_TRUNCATED, "inside");
 }
 
@@ -237,6 +238,7 @@ static void test_a_bad_finish_reason_is_an_error(void **state)
 {
 	(void)state;
 	assert_reason("chat", TOKEN("a") CHAT("{}", "\"error\"") DONE, REASON_STREAM_ERROR, "");
+	assert_reason("chat", TOKEN("a") CHAT("{}", "\"Abort\"") DONE, REASON_STREAM_ERROR, "");
 	assert_reason("cohere",
 		"data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"TIMEOUT\"}}\n\n",
 		REASON_STREAM_ERROR, "TIMEOUT");
