@@ -290,6 +290,7 @@ static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
 {
 	const struct conf_levels own = { .node = { section }, .n = section ? 1 : 0 };
 	void *params = arena_alloc(conf_arena(scope), max_of(check->kind->params_size, (size_t)1));
+	bool is_unpaced;
 	int rc = 0;
 
 	if (!params)
@@ -304,9 +305,12 @@ static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	rc = conf_worse(rc, conf_fill(scope, check->kind->keys, &scope->levels, params));
 	if (rc < 0)
 		return rc;
+	is_unpaced = check->fast_interval == 0;
 	rc = conf_worse(settle_pace(scope, check), set_display_url(scope, endpoint, check));
 	if (check->kind->compile)
 		rc = conf_worse(rc, check->kind->compile(scope, endpoint, check, params));
+	if (is_unpaced && check->cost.is_inference)
+		check->fast_interval = check->interval; /* haste would cost tokens */
 	check->identity_hash = scope->hashes.identity;
 	check->content_hash = hash_bytes(
 		&scope->hashes.content, sizeof scope->hashes.content, scope->hashes.identity);

@@ -203,7 +203,7 @@ const struct conf_key conf_pace_keys[] = {
 	  .help = "Time between the starts of two checks. Unset, it goes by tier: 10s for live, 15s for ready, load and transport, 60s for models and canary." },
 	{ .name = "fast_interval", .type = CONF_DURATION, .min = "100ms", .max = "1d",
 	  .offset = offsetof(struct check_spec, fast_interval), .effect = EFFECT_UPDATE, .example = "5s",
-	  .help = "Interval while a change of state is under way. Unset, a third of interval, at least 1s and never more than interval." },
+	  .help = "Interval while a change of state is under way. Unset, a third of interval, at least 1s and never more than interval; of a check that costs tokens, interval itself." },
 	{ .name = "down_interval", .type = CONF_DURATION, .min = "100ms", .max = "1d",
 	  .offset = offsetof(struct check_spec, down_interval), .effect = EFFECT_UPDATE, .example = "30s",
 	  .help = "Interval while the check is down. Unset, it is interval." },

@@ -74,6 +74,17 @@ void health_init(struct health *health, const struct health_conf *conf)
 		health->state = assumed_up ? STATE_UP : STATE_DOWN;
 }
 
+void health_forget(struct health *health, const struct health_conf *conf)
+{
+	struct health old = *health;
+
+	if (!old.decided || old.state == STATE_UP || old.state == STATE_DEGRADED)
+		return;
+	health_init(health, conf);
+	health->flap_history = old.flap_history;
+	health->flapping = old.flapping;
+}
+
 /* Alive keeps the failures that it had in a row, dead the successes. */
 static uint16_t rescale(
 	uint16_t level, uint16_t rise, uint16_t fall, uint16_t new_rise, uint16_t new_fall)

@@ -46,8 +46,17 @@ static struct check *check_free(struct engine *engine, struct check *check)
 	window_fini(&check->view.window);
 	check->magic = 0;
 	free(check->view.tokens);
+	free(check->spending);
 	free(check);
 	return NULL;
+}
+
+/* Of one that never started: nothing to undo. */
+static void check_drop(struct check *check)
+{
+	if (check)
+		free(check->spending);
+	free(check);
 }
 
 static struct check *check_new(const struct engine *engine, const struct check_spec *spec)
@@ -56,6 +65,14 @@ static struct check *check_new(const struct engine *engine, const struct check_s
 
 	if (!check)
 		return NULL;
+	if (spec->cost.is_inference) {
+		check->spending = calloc(1, sizeof *check->spending);
+		if (!check->spending) {
+			free(check);
+			return NULL;
+		}
+	}
+	check->view.spending = check->spending;
 	check->magic = CHECK_MAGIC;
 	check->view.spec = spec;
 	check->slot.fn = schedule_on_slot;
@@ -78,7 +95,7 @@ static void endpoint_free(struct endpoint *endpoint)
 	free(endpoint);
 }
 
-static struct endpoint *endpoint_new(const struct endpoint_spec *spec)
+static struct endpoint *endpoint_new(const struct endpoint_spec *spec, usec_t now)
 {
 	struct endpoint *endpoint = calloc(1, sizeof *endpoint);
 
@@ -98,6 +115,7 @@ static struct endpoint *endpoint_new(const struct endpoint_spec *spec)
 		.reason = REASON_NEVER_CHECKED,
 		.checks = endpoint->check_views,
 		.n_checks = spec->n_checks,
+		.known = { .first_seen = now },
 	};
 	endpoint->limit.bucket.rate = spec->rate;
 	return endpoint;
@@ -114,6 +132,7 @@ static struct host *host_new(struct engine *engine, const char *name)
 	host->token.fn = schedule_on_token;
 	TAILQ_INIT(&host->urgent);
 	TAILQ_INIT(&host->normal);
+	TAILQ_INIT(&host->parked);
 	return host;
 }
 
@@ -206,7 +225,7 @@ static bool lives_on(const struct check *old, const struct check_spec *spec)
 static int plan_endpoint(struct engine *engine, struct plan *plan, size_t i)
 {
 	const struct endpoint_spec *spec = &plan->config->endpoints[i];
-	struct endpoint *endpoint = endpoint_new(spec);
+	struct endpoint *endpoint = endpoint_new(spec, engine->timers->now);
 	struct endpoint *old;
 
 	if (!endpoint)
@@ -271,8 +290,10 @@ static int plan_keys(const struct engine *engine, struct plan *plan)
 		if (plan->n_keys > 0 && plan->keys[plan->n_keys - 1].hash == plan->keys[i].hash)
 			continue;
 		plan->keys[plan->n_keys].hash = plan->keys[i].hash;
-		if (old)
+		if (old) {
 			plan->keys[plan->n_keys].limit.bucket = old->limit.bucket;
+			plan->keys[plan->n_keys].quiet_until = old->quiet_until;
+		}
 		bucket_change(&plan->keys[plan->n_keys++].limit.bucket,
 			plan->config->limits.per_key_rate, engine->timers->now);
 	}
@@ -308,7 +329,7 @@ static void plan_drop(struct engine *engine, struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_endpoints; i++) {
 		for (size_t j = 0; j < plan->endpoints[i]->n_checks; j++)
-			free(plan->endpoints[i]->checks[j]); /* never started: nothing to undo */
+			check_drop(plan->endpoints[i]->checks[j]);
 		endpoint_free(plan->endpoints[i]);
 	}
 	for (size_t i = 0; i < plan->n_hosts; i++)
@@ -322,6 +343,15 @@ static void plan_drop(struct engine *engine, struct plan *plan)
 }
 
 /* ---- putting the plan in place: nothing below can fail ---- */
+
+/* A check alone that is no inference passes no gates: ten thousand of them should not pay. */
+static bool is_gated(const struct endpoint *endpoint, const struct check_spec *spec)
+{
+	for (size_t i = 0; i < endpoint->n_checks; i++)
+		if (endpoint->view.spec->checks[i].tier < spec->tier)
+			return true;
+	return spec->cost.is_inference;
+}
 
 static void take_over(struct engine *engine, struct check *check, const struct check_spec *spec)
 {
@@ -358,6 +388,8 @@ static void install_endpoint(
 		endpoint->view.reason = old->view.reason;
 		endpoint->view.since = old->view.since;
 		endpoint->view.suspended = old->view.suspended;
+		if (strcmp(old->view.spec->host, spec->host) == 0)
+			endpoint->view.known = old->view.known;
 		endpoint->asked_at = old->asked_at;
 		endpoint->limit.bucket = old->limit.bucket;
 		bucket_change(&endpoint->limit.bucket, spec->rate, engine->timers->now);
@@ -375,6 +407,7 @@ static void install_endpoint(
 			engine->diff.added++;
 		}
 		endpoint->checks[j]->endpoint = endpoint;
+		endpoint->checks[j]->is_gated = is_gated(endpoint, &spec->checks[j]);
 		endpoint->check_views[j] = &endpoint->checks[j]->view;
 	}
 }
@@ -421,13 +454,25 @@ static void retire_hosts(struct engine *engine, const struct plan *plan)
 		plan->hosts[i]->kept = false;
 }
 
-static void name_hosts(const struct engine *engine, struct plan *plan)
+static void limit_hosts(const struct engine *engine, struct plan *plan)
 {
-	for (size_t i = 0; i < plan->n_endpoints; i++)
-		plan->endpoints[i]->host->name = plan->endpoints[i]->view.spec->host;
-	for (size_t i = 0; i < plan->n_hosts; i++)
+	for (size_t i = 0; i < plan->n_hosts; i++) {
+		plan->hosts[i]->per_host = 0;
 		bucket_change(&plan->hosts[i]->bucket, plan->config->limits.per_host_rate,
 			engine->timers->now);
+	}
+	for (size_t i = 0; i < plan->n_endpoints; i++) {
+		const struct endpoint_spec *spec = plan->endpoints[i]->view.spec;
+		struct host *host = plan->endpoints[i]->host;
+
+		host->name = spec->host;
+		/* Of several endpoints on one server the strictest knows it best. */
+		if (spec->per_host != 0 && (host->per_host == 0 || spec->per_host < host->per_host))
+			host->per_host = spec->per_host;
+	}
+	for (size_t i = 0; i < plan->n_hosts; i++)
+		if (plan->hosts[i]->per_host == 0)
+			plan->hosts[i]->per_host = plan->config->limits.per_host;
 }
 
 /* The check that reports most often sets the pace at which something must happen: two of its
@@ -460,12 +505,14 @@ static void begin(struct engine *engine)
 		struct endpoint *endpoint = engine->endpoints[i];
 
 		if (endpoint->view.since == 0)
-			verdict_decide(&endpoint->view); /* what `init` assumes */
+			verdict_decide(
+				&endpoint->view, engine->timers->now); /* what `init` assumes */
 		engine->snapshot.n_state[endpoint->view.state]++;
 		for (size_t j = 0; j < endpoint->n_checks; j++) {
 			struct check *check = endpoint->checks[j];
 
-			engine->rounds_open += check->view.has_last ? 0 : 1;
+			check->is_in_round |= !check->kept;
+			engine->rounds_open += check->is_in_round ? 1 : 0;
 			if (!check->kept)
 				schedule_first(engine, check);
 			check->kept = false;
@@ -490,7 +537,7 @@ static void install(struct engine *engine, struct plan *plan)
 		install_endpoint(engine, plan, plan->endpoints[i]);
 	retire_old(engine, plan);
 	retire_hosts(engine, plan);
-	name_hosts(engine, plan);
+	limit_hosts(engine, plan);
 	free(engine->endpoints);
 	free(engine->by_name);
 	free(engine->endpoint_views);

@@ -22,9 +22,6 @@
 /* A kind that is still not done this long after its own deadline never will be. */
 static const usec_t net_slack = USEC_PER_SEC;
 
-/* The longest wait a server may ask of us. */
-static const usec_t max_retry_after = 3600 * USEC_PER_SEC;
-
 static const usec_t ask_interval = USEC_PER_SEC;
 
 /* Lateness that no load of ours explains. */
@@ -72,6 +69,7 @@ void engine_start_attempt(struct engine *engine, struct check *check)
 	check->view.attempts = (uint16_t)check->tries;
 	check->view.started_total++;
 	check->running_config = config_ref(engine->config);
+	check->view.suppressed = SUPPRESSED_NOT;
 	check->probe.spec = spec;
 	check->probe.t0 = engine->timers->now;
 	check->probe.result =
@@ -119,6 +117,8 @@ void engine_abandon(struct engine *engine, struct check *check)
 	case CHECK_RUNNING:
 		check->probe.spec->kind->cancel(&check->probe);
 		timer_cancel(engine->timers, &check->attempt);
+		if (is_inference(check))
+			gate_note_abandoned(engine, check);
 		end_attempt(engine, check);
 		break;
 	case CHECK_DONE:
@@ -131,6 +131,7 @@ void engine_abandon(struct engine *engine, struct check *check)
 		break;
 	}
 	end_run(check);
+	check->asked = ASKED_NOT;
 }
 
 /* The net under a kind that broke its promise to end: our bug, said loudly, not the target's. */
@@ -145,6 +146,7 @@ static void settle_lost(struct engine *engine, struct check *check)
 		spec->name, spec->endpoint->name);
 	spec->kind->cancel(&check->probe);
 	result_set(&check->probe.result, REASON_INTERNAL, "check did not end by its deadline");
+	check->probe.result.is_abandoned = is_inference(check);
 	engine_on_probe_done(&check->probe);
 }
 
@@ -187,10 +189,12 @@ static usec_t backoff(struct engine *engine, const struct retry *retry, unsigned
 	return rand_below(&engine->rand, ceiling + 1);
 }
 
-/* How long the server asks us to stay away. Who answers well has nothing to ask for. */
-static usec_t patience(const struct result *result)
+/* An inference that reached its server is not repeated: the server may still be at it, and if it is
+ * busy, one more makes it busier. */
+static bool may_be_repeated(const struct check *check, const struct result *result)
 {
-	return result->verdict == VERDICT_UP ? 0 : min_of(result->retry_after, max_retry_after);
+	return reason_desc(result->reason)->transient &&
+	       (!is_inference(check) || evidence_is_unreachable(result));
 }
 
 /* Another try, if the reason deserves one and it still belongs to this slot. */
@@ -199,9 +203,10 @@ static bool retry(struct engine *engine, struct check *check, const struct resul
 	const struct retry *conf = &check->view.spec->retry;
 	usec_t at;
 
-	if (!reason_desc(result->reason)->transient || check->tries > conf->attempts)
+	if (!may_be_repeated(check, result) || check->tries > conf->attempts)
 		return false;
-	at = engine->timers->now + max_of(backoff(engine, conf, check->tries), patience(result));
+	at = engine->timers->now +
+	     max_of(backoff(engine, conf, check->tries), gate_patience(result));
 	if (timer_is_set(&check->slot) && at >= check->slot.at)
 		return false;
 	check->phase = CHECK_BACKOFF;
@@ -295,12 +300,49 @@ static void tell_flapping(const struct check *check, unsigned events)
 			check->view.spec->name);
 }
 
-static void note_first_result(struct engine *engine, const struct check *check)
+void engine_end_round(struct engine *engine, struct check *check)
 {
-	if (check->view.has_last || engine->rounds_open == 0)
+	if (!check->is_in_round)
 		return;
+	check->is_in_round = false;
 	if (--engine->rounds_open == 0)
 		engine->self.first_round_done = true;
+}
+
+/* Whether a result must not move any state; it is marked as what it is. */
+static bool is_no_evidence(struct engine *engine, struct check *check, struct result *result)
+{
+	if (result->reason == REASON_SKIPPED_PROVEN)
+		return false; /* nobody answered, but nobody was asked */
+	if (!guard_note(engine, check, result))
+		return gate_is_echo(engine, check, result);
+	/* Once we are sure, it is shown as our own fault. */
+	if (engine->self.offline) {
+		result->reason = REASON_LOCAL_NETWORK;
+		result->verdict = reason_verdict(result->reason);
+	}
+	return true;
+}
+
+/* Moves the check's state and what is known of the endpoint; returns a set of enum health_event. */
+static unsigned weigh(struct engine *engine, struct check *check, struct result *result)
+{
+	struct endpoint_view *endpoint = &check->endpoint->view;
+	const struct host *host = check->endpoint->host;
+	usec_t now = engine->timers->now;
+	unsigned flags = 0;
+	unsigned events;
+
+	if (evidence_translate(&endpoint->known, endpoint->spec, result, now))
+		flags |= EVIDENCE_TRANSLATED;
+	if (host->inference || host->tokens_at > endpoint->known.load_at)
+		flags |= EVIDENCE_MAY_BE_OURS;
+	window_push(&check->view.window, result);
+	judge_window(check, result);
+	events = health_step(
+		&check->view.health, &check->view.spec->health, result, engine->timers->real);
+	evidence_note(&endpoint->known, &check->view.trail, check->view.spec, result, flags, now);
+	return events;
 }
 
 static void complete(struct engine *engine, struct check *check, struct result *result)
@@ -311,19 +353,12 @@ static void complete(struct engine *engine, struct check *check, struct result *
 	result->at = now;
 	result->attempts = (uint16_t)check->tries;
 	result_set_timing(result, TIMING_QUEUE, check->waited);
-	note_first_result(engine, check);
-	if (guard_note(engine, check, result)) {
-		/* Moves nothing; once we are sure, it is shown as our own fault. */
-		if (engine->self.offline) {
-			result->reason = REASON_LOCAL_NETWORK;
-			result->verdict = reason_verdict(result->reason);
-		}
+	engine_end_round(engine, check);
+	if (is_no_evidence(engine, check, result))
 		window_push(&check->view.window, result);
-	} else {
-		window_push(&check->view.window, result);
-		judge_window(check, result);
-		events = health_step(&check->view.health, &check->view.spec->health, result, now);
-	}
+	else
+		events = weigh(engine, check, result);
+	gate_note(engine, check, result);
 	record(check, result);
 	engine->self.checks_total++;
 	engine->self.last_check_at = now;
@@ -331,6 +366,25 @@ static void complete(struct engine *engine, struct check *check, struct result *
 	engine->snapshot.version++;
 	tell_flapping(check, events);
 	engine_judge(engine, check->endpoint, check);
+	gate_wake(engine, check);
+}
+
+static void tell_result(const struct engine *engine, const struct check *check)
+{
+	if (engine->setup.on_result)
+		engine->setup.on_result(engine->setup.ctx, &check->endpoint->view, &check->view);
+}
+
+void engine_skip(struct engine *engine, struct check *check)
+{
+	struct result result = { 0 };
+
+	result_set(&result, REASON_SKIPPED_PROVEN,
+		"not asked: the server's own counters show that it produces tokens");
+	complete(engine, check, &result);
+	end_run(check);
+	tell_result(engine, check);
+	engine_end_asked(engine, check);
 }
 
 void engine_on_settle(struct task *task)
@@ -347,11 +401,11 @@ void engine_on_settle(struct task *task)
 	if (!retry(engine, check, &result)) {
 		complete(engine, check, &result);
 		end_run(check);
-		check->not_before = engine->timers->now + patience(&result);
+		check->not_before = engine->timers->now + gate_patience(&result);
+		gate_delay(engine, check, &result);
 		schedule_next(engine, check);
-		if (engine->setup.on_result)
-			engine->setup.on_result(
-				engine->setup.ctx, &check->endpoint->view, &check->view);
+		tell_result(engine, check);
+		engine_end_asked(engine, check);
 	}
 	schedule_pump(engine);
 }
@@ -372,9 +426,10 @@ void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct
 	struct endpoint_view *view = &endpoint->view;
 	enum state from = view->state;
 	usec_t since = view->since;
+	const struct check_view *by;
 	struct transition transition;
 
-	verdict_decide(view);
+	verdict_decide(view, engine->timers->now);
 	if (view->state == from && since != 0)
 		return;
 	engine->snapshot.n_state[from]--;
@@ -382,12 +437,13 @@ void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct
 	view->since = engine->timers->real;
 	if (view->state == from)
 		return; /* first evidence, and it says what was assumed */
+	by = check && view->decided_by ? view->decided_by : NULL;
 	transition = (struct transition){
 		.endpoint = view,
 		.from = from,
 		.to = view->state,
-		.why = check ? &check->view.last : NULL,
-		.check = check ? &check->view : NULL,
+		.why = by && by->has_last ? &by->last : NULL,
+		.check = by,
 		.at = view->since,
 		.lasted = since != 0 && view->since > since ? view->since - since : 0,
 		.first = since == 0,
@@ -402,6 +458,54 @@ static int compare_endpoint_name(const void *key, const void *element)
 	const struct endpoint *const *endpoint = element;
 
 	return strcmp(key, (*endpoint)->view.spec->name);
+}
+
+/* The cheapest tier that waits, or TIER_N; TIER_N also while some of those asked are under way. */
+static enum tier next_tier(const struct endpoint *endpoint)
+{
+	enum tier tier = TIER_N;
+
+	for (size_t i = 0; i < endpoint->n_checks; i++) {
+		const struct check *check = endpoint->checks[i];
+
+		if (check->asked == ASKED_UNDER_WAY)
+			return TIER_N;
+		if (check->asked == ASKED_WAITING)
+			tier = min_of(tier, check->view.spec->tier);
+	}
+	return tier;
+}
+
+/* Starts the checks of a tier that were asked for and do not run anyway. */
+static void start_tier(struct engine *engine, struct endpoint *endpoint, enum tier tier)
+{
+	for (size_t i = 0; i < endpoint->n_checks; i++) {
+		struct check *check = endpoint->checks[i];
+
+		if (check->asked != ASKED_WAITING || check->view.spec->tier != tier)
+			continue;
+		check->asked = ASKED_UNDER_WAY;
+		if (check->phase == CHECK_IDLE)
+			schedule_enqueue(engine, check);
+	}
+}
+
+/* From cheap to dear, so that a dead host costs no tokens. What a tier does may end at once, or
+ * call this again: hence the loop looks anew each time. */
+static void start_asked(struct engine *engine, struct endpoint *endpoint)
+{
+	enum tier tier;
+
+	while ((tier = next_tier(endpoint)) != TIER_N)
+		start_tier(engine, endpoint, tier);
+}
+
+void engine_end_asked(struct engine *engine, struct check *check)
+{
+	if (check->asked != ASKED_UNDER_WAY)
+		return;
+	check->asked = ASKED_NOT;
+	start_asked(engine, check->endpoint);
 }
 
 int engine_check_now(struct engine *engine, const char *endpoint_name)
@@ -420,8 +524,9 @@ int engine_check_now(struct engine *engine, const char *endpoint_name)
 		return -EBUSY;
 	endpoint->asked_at = now;
 	for (size_t i = 0; i < endpoint->n_checks; i++)
-		if (endpoint->checks[i]->phase == CHECK_IDLE)
-			schedule_enqueue(engine, endpoint->checks[i]);
+		if (endpoint->checks[i]->asked == ASKED_NOT)
+			endpoint->checks[i]->asked = ASKED_WAITING;
+	start_asked(engine, endpoint);
 	return 0;
 }
 
@@ -444,8 +549,8 @@ static usec_t due_at(const struct engine *engine, const struct check *check)
 	case CHECK_QUEUED:
 		if (check->waits_for)
 			return time_of(&check->attempt);
-		if (engine->self.in_flight >= limits->concurrency ||
-			host->running >= limits->per_host)
+		if (check->is_parked || engine->self.in_flight >= limits->concurrency ||
+			host->running >= host->per_host)
 			return USEC_NEVER; /* those who run have deadlines */
 		return max_of(time_of(&host->token), check->queued_at);
 	case CHECK_DONE:

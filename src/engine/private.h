@@ -4,6 +4,7 @@
  *   engine.c   life, settling results, transitions
  *   schedule.c when checks start: slots, queues, limits
  *   apply.c    from one configuration to the next
+ *   gate.c     what must not be asked now: a dead server, a full one, one that we harm
  *   guard.c    is it them or is it us?
  */
 #pragma once
@@ -19,6 +20,13 @@ enum check_phase {
 	CHECK_BACKOFF, /* waits for the next attempt */
 };
 
+/* Asked for from outside: cheap checks first, the next tier when they are done. */
+enum asked {
+	ASKED_NOT,
+	ASKED_WAITING,
+	ASKED_UNDER_WAY,
+};
+
 enum {
 	CHECK_MAGIC = 0x6d686368
 };
@@ -30,15 +38,20 @@ struct check {
 	struct endpoint *endpoint;
 	struct config *running_config; /* the configuration an attempt started under; referenced */
 	enum check_phase phase;
-	bool kept;         /* during a reload: it lives on */
-	bool is_urgent;    /* in the urgent line of its host */
-	bool had_turn;     /* has waited for a token of its own: next in line gets it */
-	bool is_spread;    /* its slot was moved already, after a pause of ours */
-	unsigned tries;    /* attempts of this run so far */
-	usec_t anchor;     /* of the start grid, monotonic */
-	usec_t planned;    /* the slot this run belongs to, or the next one while idle */
-	usec_t slot_at;    /* planned time of the armed slot timer */
-	usec_t not_before; /* the server asked for patience; monotonic */
+	bool kept;        /* during a reload: it lives on */
+	bool is_urgent;   /* in the urgent line of its host */
+	bool had_turn;    /* has waited for a token of its own: next in line gets it */
+	bool is_spread;   /* its slot was moved already, after a pause of ours */
+	bool is_gated;    /* gate.c has a say in its starts */
+	bool is_parked;   /* QUEUED: out of its host's line while another inference runs there */
+	bool is_in_round; /* the first round waits for it */
+	enum asked asked;
+	struct spending *spending; /* of an inference; NULL = is none */
+	unsigned tries;            /* attempts of this run so far */
+	usec_t anchor;             /* of the start grid, monotonic */
+	usec_t planned;            /* the slot this run belongs to, or the next one while idle */
+	usec_t slot_at;            /* planned time of the armed slot timer */
+	usec_t not_before;         /* the server asked for patience; monotonic */
 	usec_t queued_at;
 	usec_t waited;        /* in line, over all attempts of this run */
 	usec_t failing_since; /* guard: start of the first of its network failures in a row */
@@ -58,11 +71,20 @@ struct host {
 	bool kept;        /* during a reload: it lives on */
 	unsigned running;
 	struct bucket bucket;
+	unsigned per_host;                 /* most of `running` */
 	struct check_queue urgent, normal; /* urgent: never checked, or coming back */
 	struct timer token;                /* when a rate limit lets the next one start */
 	struct engine *engine;
 	TAILQ_ENTRY(host) ready_link;
 	bool is_ready; /* on engine->ready */
+	/* gate; all times monotonic, 0 = never */
+	struct check *inference;   /* the one that is under way */
+	struct check_queue parked; /* inferences that wait for it */
+	usec_t tokens_at;          /* end of the last one that gave tokens */
+	usec_t full_until;         /* its counters say so */
+	usec_t abandoned_at;       /* we broke one off, and have not seen the server idle since */
+	usec_t echo_from, echo_until; /* its effect on other checks may last so long */
+	usec_t quiet_until;           /* it asked for patience (inferences without a key) */
 	/* guard */
 	bool counts;        /* speaks for our network: not loopback, or a witness */
 	bool unreachable;   /* its last result was a failure of the network */
@@ -82,6 +104,7 @@ struct limit {
 struct key {
 	uint64_t hash;
 	struct limit limit;
+	usec_t quiet_until; /* the server asked for patience (inferences) */
 };
 
 struct endpoint {
@@ -153,6 +176,9 @@ void schedule_on_turn(struct engine *engine, struct check *check);
 /* Starts waiting checks as far as limits allow. */
 void schedule_pump(struct engine *engine);
 
+/* Moves the slot of an idle check to the next moments: there is news that it should look at. */
+void schedule_soon(struct engine *engine, struct check *check);
+
 void schedule_on_slot(struct timer *timer);
 void schedule_on_token(struct timer *timer);
 
@@ -160,6 +186,12 @@ void schedule_on_token(struct timer *timer);
 
 /* Hands a check to its kind; it holds a slot. */
 void engine_start_attempt(struct engine *engine, struct check *check);
+
+/* Ends a run for which nothing had to be asked: the server's counters prove it. */
+void engine_skip(struct engine *engine, struct check *check);
+
+/* A run has ended, with a result or (suppressed) without: the next of those asked for may start. */
+void engine_end_asked(struct engine *engine, struct check *check);
 
 /* Ends whatever the check is doing, without a result. */
 void engine_abandon(struct engine *engine, struct check *check);
@@ -171,6 +203,38 @@ void engine_on_probe_done(struct probe *probe);
 /* Works out the endpoint's state and tells the outputs when it changed. */
 void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct check *check);
 
+/* The first round need not wait for this check any more. */
+void engine_end_round(struct engine *engine, struct check *check);
+
+/* ---- gate.c ---- */
+
+/* Why a due check must not start now; SUPPRESSED_NOT = it may. */
+enum suppression gate_look(const struct engine *engine, const struct check *check);
+
+/* Whether an inference may be left out because the server's counters prove that it works. */
+bool gate_is_proven(const struct engine *engine, const struct check *check);
+
+/* Counts a slot that came to nothing. */
+void gate_suppress(struct engine *engine, struct check *check, enum suppression why);
+
+/* Whether a failure may well be the effect of an inference that we broke off; it is marked so. */
+bool gate_is_echo(const struct engine *engine, const struct check *check, struct result *result);
+
+/* Takes what a settled result means for later starts on its host. */
+void gate_note(struct engine *engine, struct check *check, const struct result *result);
+
+/* An inference was broken off: the server may still be at it. */
+void gate_note_abandoned(struct engine *engine, const struct check *check);
+
+/* How long the server asks us to stay away. Who answers well has nothing to ask for. */
+usec_t gate_patience(const struct result *result);
+
+/* How long an inference that was broken off again keeps its check away; sets not_before. */
+void gate_delay(const struct engine *engine, struct check *check, const struct result *result);
+
+/* After a result: starts soon what it gives reason to start. */
+void gate_wake(struct engine *engine, const struct check *check);
+
 /* ---- guard.c ---- */
 
 /* Whether an endpoint's host can speak for our own network. */
@@ -178,6 +242,11 @@ void guard_classify(struct engine *engine);
 
 /* Notes a result; true when it must not move any state because the fault may well be ours. */
 bool guard_note(struct engine *engine, struct check *check, const struct result *result);
+
+static inline bool is_inference(const struct check *check)
+{
+	return check->view.spec->cost.is_inference;
+}
 
 static inline struct engine *check_engine(const struct check *check)
 {

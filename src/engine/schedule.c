@@ -13,6 +13,9 @@
  * spread over as much time as was lost, instead of starting at once. */
 static const usec_t pile_up = USEC_PER_SEC;
 
+/* Over how much time that is spread which news of a server sets off. */
+static const usec_t soon = USEC_PER_SEC;
+
 static void arm(struct engine *engine, struct check *check, usec_t at)
 {
 	/* Capacity was reserved by engine_apply. */
@@ -119,6 +122,27 @@ static void enter_line(struct engine *engine, struct check *check)
 	make_ready(engine, check->endpoint->host);
 }
 
+static void park(struct check *check)
+{
+	struct host *host = check->endpoint->host;
+
+	TAILQ_REMOVE(line_of(check), check, queue_link);
+	TAILQ_INSERT_TAIL(&host->parked, check, queue_link);
+	check->is_parked = true;
+}
+
+/* All of them: whom another gate stops must not stop those behind him. */
+static void unpark(struct engine *engine, struct host *host)
+{
+	struct check *check;
+
+	while ((check = TAILQ_FIRST(&host->parked))) {
+		TAILQ_REMOVE(&host->parked, check, queue_link);
+		check->is_parked = false;
+		enter_line(engine, check);
+	}
+}
+
 static void stop_waiting(struct engine *engine, struct check *check)
 {
 	timer_cancel(engine->timers, &check->attempt);
@@ -144,7 +168,9 @@ void schedule_dequeue(struct engine *engine, struct check *check)
 	if (check->waits_for)
 		stop_waiting(engine, check);
 	else
-		TAILQ_REMOVE(line_of(check), check, queue_link);
+		TAILQ_REMOVE(check->is_parked ? &check->endpoint->host->parked : line_of(check),
+			check, queue_link);
+	check->is_parked = false;
 	engine->self.queued--;
 	check->waited += engine->timers->now - check->queued_at;
 	check->phase = CHECK_IDLE;
@@ -156,6 +182,10 @@ void schedule_release(struct engine *engine, struct check *check)
 
 	host->running--;
 	engine->self.in_flight--;
+	if (host->inference == check) {
+		host->inference = NULL;
+		unpark(engine, host);
+	}
 	if (has_waiting(host))
 		make_ready(engine, host);
 }
@@ -226,8 +256,29 @@ static void start(struct engine *engine, struct check *check)
 	schedule_dequeue(engine, check);
 	take_tokens(engine, check);
 	check->endpoint->host->running++;
+	if (is_inference(check))
+		check->endpoint->host->inference = check;
 	engine->self.in_flight++;
 	engine_start_attempt(engine, check);
+}
+
+/* Lets the gates look at a check that is about to start; true = that was it. */
+static bool is_held(struct engine *engine, struct check *check)
+{
+	enum suppression why = gate_look(engine, check);
+
+	if (why != SUPPRESSED_NOT) {
+		schedule_dequeue(engine, check);
+		gate_suppress(engine, check, why);
+	} else if (gate_is_proven(engine, check)) {
+		schedule_dequeue(engine, check);
+		engine_skip(engine, check);
+	} else if (is_inference(check) && check->endpoint->host->inference) {
+		park(check);
+	} else {
+		return false;
+	}
+	return true;
 }
 
 /* Starts the host's next check, or sends it to wait for its token; false takes the host out of the
@@ -239,8 +290,10 @@ static bool serve(struct engine *engine, struct host *host)
 	usec_t at = bucket_next(&host->bucket, now);
 	struct limit *limit;
 
-	if (!check || host->running >= engine->config->limits.per_host)
+	if (!check || host->running >= host->per_host)
 		return false;
+	if (check->is_gated && is_held(engine, check))
+		return true;
 	if (at > now) {
 		must(timer_set(engine->timers, &host->token, at) == 0);
 		return false;
@@ -272,6 +325,8 @@ void schedule_pump(struct engine *engine)
 
 void schedule_recall(struct engine *engine)
 {
+	for (size_t i = 0; i < engine->n_hosts; i++)
+		unpark(engine, engine->hosts[i]);
 	for (size_t i = 0; i < engine->n_endpoints; i++) {
 		struct endpoint *endpoint = engine->endpoints[i];
 
@@ -321,6 +376,17 @@ static void note_lateness(struct engine *engine, usec_t late)
 {
 	histogram_add_fine(&engine->self.lateness, late);
 	engine->self.lateness_max = max_of(engine->self.lateness_max, late);
+}
+
+void schedule_soon(struct engine *engine, struct check *check)
+{
+	usec_t at = engine->timers->now + rand_below(&engine->rand, soon);
+
+	if (check->phase != CHECK_IDLE || !timer_is_set(&check->slot) || check->slot.at <= at ||
+		at < check->not_before)
+		return;
+	check->slot_at = at;
+	arm(engine, check, at);
 }
 
 void schedule_on_slot(struct timer *timer)

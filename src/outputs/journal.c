@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
 	NUMBER_SIZE = 24
@@ -17,6 +18,26 @@ enum {
 static enum log_level level_of(enum state state)
 {
 	return state == STATE_DOWN || state == STATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE;
+}
+
+/* What decided, where it is more than the answer of one check. */
+static void write_evidence(const struct transition *transition, struct sbuf *out)
+{
+	static const struct {
+		const char *evidence;
+		enum state state;
+		const char *text;
+	} texts[] = {
+		{ "canary", STATE_DEGRADED, "but an inference passed since" },
+		{ "counters", STATE_DEGRADED, "but its token counters grew since" },
+		{ "grace", STATE_NOT_READY, "within startup_grace" },
+	};
+
+	const char *evidence = transition->endpoint->evidence;
+
+	for (size_t i = 0; evidence && i < array_size(texts); i++)
+		if (transition->to == texts[i].state && strcmp(evidence, texts[i].evidence) == 0)
+			sbuf_printf(out, ", %s", texts[i].text);
 }
 
 /* "endpoint chat-a: down by canary (timeout_headers: 10.0.0.5:8000), was up for 3h2m"; the check is
@@ -35,6 +56,7 @@ static void write_message(const struct transition *transition, struct sbuf *out)
 	if (transition->check && endpoint->spec->n_checks > 1 && transition->to != STATE_UP)
 		sbuf_printf(out, " by %s", transition->check->spec->name);
 	sbuf_printf(out, " (%s", reason_token(endpoint->reason));
+	write_evidence(transition, out);
 	if (transition->why && transition->why->detail[0] != '\0' &&
 		transition->why->reason == endpoint->reason)
 		sbuf_printf(out, ": %s", transition->why->detail);
@@ -83,6 +105,7 @@ static void on_transition(const struct transition *transition)
 					transition->check ? transition->check->spec->name : NULL },
 				{ "STATE", state_token(transition->to) },
 				{ "OLD_STATE", state_token(transition->from) },
+				{ "EVIDENCE", endpoint->evidence },
 				{ "REASON", reason_token(endpoint->reason) },
 				{ "PHASE", phase_token(reason_desc(endpoint->reason)->phase) },
 				{ "DETAIL", why && why->detail[0] != '\0' ? why->detail : NULL },
@@ -90,7 +113,7 @@ static void on_transition(const struct transition *transition)
 				{ "ATTEMPTS", why ? attempts : NULL },
 				{ "DURATION_USEC", lasted },
 			},
-		.n_fields = 12,
+		.n_fields = 13,
 	});
 }
 

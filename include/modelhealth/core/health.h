@@ -57,6 +57,11 @@ struct health {
 
 void health_init(struct health *health, const struct health_conf *conf);
 
+/* Begins anew after a time without results in which the server may have become another: what was
+ * bad is forgotten, so that the next result decides at once. A good state stays, and the history of
+ * flapping too. */
+void health_forget(struct health *health, const struct health_conf *conf);
+
 /* Fits a state to changed rise and fall: the state stays, the streak is cut to the new size. */
 void health_rescale(
 	struct health *health, const struct health_conf *from, const struct health_conf *to);

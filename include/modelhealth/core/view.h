@@ -6,6 +6,8 @@
 #pragma once
 
 #include "modelhealth/base/histogram.h"
+#include "modelhealth/core/budget.h"
+#include "modelhealth/core/evidence.h"
 #include "modelhealth/core/health.h"
 #include "modelhealth/core/spec.h"
 #include "modelhealth/core/window.h"
@@ -15,6 +17,20 @@ struct token_view {
 	struct histogram first_token, inter_token;
 	uint64_t prompt_total, completion_total;
 };
+
+/* Why a due check is not started. Such a slot moves no state and costs nothing. */
+enum suppression {
+	SUPPRESSED_NOT,
+	SUPPRESSED_UNREACHABLE,  /* a cheaper check cannot reach the server */
+	SUPPRESSED_NOT_READY,    /* a cheaper check says that it loads, sleeps or drains */
+	SUPPRESSED_FULL,         /* its counters say that requests queue already */
+	SUPPRESSED_ABANDONED,    /* it may still be computing an inference that we broke off */
+	SUPPRESSED_RATE_LIMITED, /* it asked for patience (429) */
+	SUPPRESSED_BUDGET,       /* the budget of tokens or requests is used up */
+	SUPPRESSION_N,
+};
+
+const char *suppression_token(enum suppression suppression); /* "unreachable" …; NOT = "" */
 
 struct check_view {
 	const struct check_spec *spec;
@@ -28,6 +44,10 @@ struct check_view {
 	uint64_t started_total; /* attempts, retries included */
 	uint64_t retries_total;
 	uint64_t overruns_total; /* slots that passed while a check was still in flight */
+	struct trail trail;
+	enum suppression suppressed; /* of the last slot; SUPPRESSED_NOT = it was started */
+	uint32_t suppressed_total[SUPPRESSION_N];
+	const struct spending *spending; /* of an inference: what it has cost; NULL = is none */
 	uint32_t results_total[REASON_N];
 	struct histogram total, first_byte; /* of results that had that span */
 	struct token_view *tokens;          /* owned; NULL until a model has answered */
@@ -38,7 +58,12 @@ struct endpoint_view {
 	enum state state;
 	enum reason reason;
 	const struct check_view *decided_by; /* the check whose evidence decided; NULL = none */
-	usec_t since;                        /* wall time */
+	/* What kind of evidence decided: the tier of decided_by, or "canary" (an inference passed or
+	 * failed), "counters" (the server's own), "grace" (startup_grace runs or is over), "self"
+	 * (our own fault). NULL = none. */
+	const char *evidence;
+	struct evidence known; /* load, with its time, and what else was proved */
+	usec_t since;          /* wall time */
 	bool flapping;
 	bool suspended;
 	struct check_view **checks;

@@ -22,7 +22,8 @@ struct engine_setup {
 	uint64_t seed;
 	bool on_demand_only; /* no schedule: checks start by engine_check_now alone */
 	const struct output *const *outputs; /* NULL-terminated: who gets transitions */
-	/* Every settled result, for tests and --once; may be NULL. */
+	/* Every settled result, for tests and --once; on demand also every check that was suppressed
+	 * (check->suppressed says why). May be NULL. */
 	void (*on_result)(
 		void *ctx, const struct endpoint_view *endpoint, const struct check_view *check);
 	void *ctx;
@@ -52,7 +53,7 @@ void engine_note_reload(struct engine *engine, const char *error);
 
 /*
  * Starts every check of the endpoint as soon as limits allow, ahead of its schedule, which goes on
- * unchanged. 0, -ENOENT (no such endpoint) or -EBUSY (asked again within a second).
+ * unchanged: tier by tier from cheap to dear, and none that must not be started now. 0, -ENOENT (no such endpoint) or -EBUSY (asked again within a second).
  */
 int engine_check_now(struct engine *engine, const char *endpoint_name);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of an endpoint: reasons, results, the window of the last ones, the verdict.
+ * What is known of a check: reasons, results, the window of the last ones.
  */
-#include "modelhealth/core/verdict.h"
-
 #include "modelhealth/base/rand.h"
+#include "modelhealth/core/window.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,77 +109,6 @@ static void test_window_counts_what_is_known_and_keeps_the_last_failures(void **
 	window_fini(&window);
 }
 
-/* ---- verdict ---- */
-
-struct case_check {
-	enum tier tier;
-	enum state state;
-	enum reason reason; /* NEVER_CHECKED = no evidence */
-};
-
-static void test_verdict_rows(void **state)
-{
-	static const struct {
-		struct case_check checks[3];
-		bool suspended;
-		enum state expected;
-		int decided_by; /* -1 = nobody */
-	} rows[] = {
-		{ { { TIER_LIVE, STATE_UP, REASON_OK } }, false, STATE_UP, 0 },
-		{ { { TIER_LIVE, STATE_UNKNOWN, REASON_NEVER_CHECKED } }, false, STATE_UNKNOWN,
-			-1 },
-		{ { { TIER_LIVE, STATE_DOWN, REASON_CONN_RESET } }, true, STATE_SUSPENDED, -1 },
-		{ { { TIER_READY, STATE_DOWN, REASON_CONN_RESET },
-			  { TIER_LIVE, STATE_UP, REASON_OK } },
-			false, STATE_DOWN, 0 },
-		/* the cheapest of those that agree is nearest to the cause */
-		{ { { TIER_READY, STATE_DOWN, REASON_CONN_RESET },
-			  { TIER_LIVE, STATE_DOWN, REASON_CONNECT_REFUSED } },
-			false, STATE_DOWN, 1 },
-		{ { { TIER_LIVE, STATE_UP, REASON_OK },
-			  { TIER_READY, STATE_NOT_READY, REASON_LOADING },
-			  { TIER_LOAD, STATE_DEGRADED, REASON_OVERLOADED } },
-			false, STATE_NOT_READY, 1 },
-		{ { { TIER_LIVE, STATE_UP, REASON_OK },
-			  { TIER_MODELS, STATE_UNKNOWN, REASON_AUTH_FAILED } },
-			false, STATE_UNKNOWN, 1 },
-		{ { { TIER_LIVE, STATE_DEGRADED, REASON_SLOW },
-			  { TIER_MODELS, STATE_UNKNOWN, REASON_AUTH_FAILED } },
-			false, STATE_DEGRADED, 0 },
-		/* one that has not spoken yet does not speak against one that has */
-		{ { { TIER_LIVE, STATE_UP, REASON_OK },
-			  { TIER_READY, STATE_UNKNOWN, REASON_NEVER_CHECKED } },
-			false, STATE_UP, 0 },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < array_size(rows); i++) {
-		struct check_spec specs[3] = { 0 };
-		struct check_view views[3] = { 0 }, *pointers[3];
-		struct endpoint_view endpoint = { .checks = pointers,
-			.suspended = rows[i].suspended };
-
-		for (size_t j = 0; j < 3; j++) {
-			const struct case_check *check = &rows[i].checks[j];
-
-			if (check->state == STATE_UP && check->tier == TIER_TRANSPORT)
-				break;
-			specs[j].tier = check->tier;
-			views[j].spec = &specs[j];
-			views[j].health.state = check->state;
-			views[j].health.reason = check->reason;
-			views[j].health.decided = check->reason != REASON_NEVER_CHECKED;
-			pointers[endpoint.n_checks++] = &views[j];
-		}
-		verdict_decide(&endpoint);
-		if (endpoint.state != rows[i].expected)
-			fail_msg("row %zu: expected %s, got %s", i, state_token(rows[i].expected),
-				state_token(endpoint.state));
-		assert_ptr_equal(endpoint.decided_by,
-			rows[i].decided_by < 0 ? NULL : pointers[rows[i].decided_by]);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,7 +116,6 @@ int main(void)
 		cmocka_unit_test(test_detail_is_one_clean_line_of_bounded_length),
 		cmocka_unit_test(test_percentiles_match_a_sorted_copy),
 		cmocka_unit_test(test_window_counts_what_is_known_and_keeps_the_last_failures),
-		cmocka_unit_test(test_verdict_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

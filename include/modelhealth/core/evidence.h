@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the results of an endpoint's checks prove beyond the state of each: when work was last seen
+ * to be done, since when a server loads, what it says of its own load. The verdict weighs these by
+ * their times. Pure; all times are monotonic unless they say otherwise, 0 = never.
+ */
+#pragma once
+
+#include "modelhealth/core/result.h"
+#include "modelhealth/core/spec.h"
+
+/* Of one check. A failure counts from the moment at which it was known, so that what ended later
+ * proves that the server worked after it. */
+struct trail {
+	usec_t failing_since;     /* first of the results in a row that were not good; 0 = none */
+	usec_t failing_from;      /* when the first of them was asked for, about */
+	usec_t failed_at;         /* the last result that was not good */
+	usec_t unreachable_since; /* first of the failures in a row to reach the server at all */
+	uint16_t unreachable;     /* how many, saturating */
+	bool is_not_ready;        /* said that it loads, sleeps or drains, and nothing good since */
+};
+
+/* Of an endpoint. */
+struct evidence {
+	usec_t first_seen;    /* by this process */
+	usec_t loading_since; /* not ready since; first_seen when it was never up; 0 = it is not */
+	usec_t not_ready_at;  /* the last answer that said so; what refused_is_loading makes of a
+				 refused connection is none */
+	usec_t canary_at;     /* an inference passed */
+	usec_t canary_good_for;
+	usec_t counters_at;  /* its token counters grew, and not for us alone */
+	usec_t doubtful_at;  /* they grew, but an inference of ours was under way */
+	usec_t load_at;      /* of `load` */
+	usec_t load_seen_at; /* the same as wall time, for display */
+	usec_t load_good_for;
+	struct server_load load; /* the last that was read */
+	bool was_up;             /* some check but that of the load passed */
+};
+
+/* Where a server refuses connections while it loads (refused_is_loading), makes `loading` of a
+ * refused one within startup_grace of the first sight (until it was up once) or of an answer that
+ * said loading, asleep or draining; then true. */
+bool evidence_translate(const struct evidence *evidence, const struct endpoint_spec *endpoint,
+	struct result *result, usec_t now);
+
+enum evidence_flag {
+	/* An inference of ours was under way, or gave tokens, since the load was read before: that
+	 * the counters grew proves nothing until it is known to have given none. */
+	EVIDENCE_MAY_BE_OURS = 1u << 0,
+	EVIDENCE_TRANSLATED = 1u << 1, /* evidence_translate made the result */
+};
+
+/* Notes a settled result with a set of enum evidence_flag. */
+void evidence_note(struct evidence *evidence, struct trail *trail, const struct check_spec *spec,
+	const struct result *result, unsigned flags, usec_t now);
+
+/* Whether an inference passed, or the counters grew, after `since`, and not too long ago: a proof
+ * lasts until the check that gave it would itself be decided (canary: fall intervals and its
+ * timeout) or has had to be renewed twice (load). */
+bool evidence_canary_since(const struct evidence *evidence, usec_t since, usec_t now);
+bool evidence_counters_since(const struct evidence *evidence, usec_t since, usec_t now);
+
+/* Whether `load` still says how things are. */
+bool evidence_load_is_fresh(const struct evidence *evidence, usec_t now);
+
+/* Whether the model answered this result's question, or began to. */
+bool evidence_gave_tokens(const struct result *result);
+
+/* Whether the result is a failure to reach the server at all: name, connection, TLS. */
+bool evidence_is_unreachable(const struct result *result);
