@@ -335,6 +335,18 @@ static void finish_connect_failure(struct http_transfer *transfer)
 	finish_with(transfer, connect_reason(transfer, error), error);
 }
 
+/* libcurl says what the server sent in its words only: "... (err 8)". */
+static void note_reset(struct http_transfer *transfer, CURLcode code)
+{
+	static const char mark[] = "(err ";
+	const char *number = strstr(transfer->error, mark);
+
+	if (code != CURLE_HTTP2_STREAM || !number)
+		return;
+	transfer->outcome.cut = HTTP_CUT_STREAM;
+	transfer->outcome.cut_error = (uint32_t)strtoul(number + strlen(mark), NULL, 10);
+}
+
 static void finish_failure(struct http_transfer *transfer, CURLcode code)
 {
 	int verify_error = transfer->peer ? tls_peer_facts(transfer->peer)->verify_error : 0;
@@ -351,6 +363,7 @@ static void finish_failure(struct http_transfer *transfer, CURLcode code)
 	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
 	transfer->outcome.result.os_errno = fault.os_errno;
+	note_reset(transfer, code);
 	/* libcurl looks at OpenSSL's first error only, which may come from deep inside. */
 	if (code == CURLE_SSL_CONNECT_ERROR && verify_error != 0)
 		fault.curl_code = CURLE_PEER_FAILED_VERIFICATION;
@@ -394,6 +407,18 @@ static bool is_flooding(const struct http_transfer *transfer)
 	return transfer->barren_bytes > MAX_BARREN_BYTES;
 }
 
+static void finish_cut(struct http_transfer *transfer)
+{
+	const struct http_outcome *outcome = &transfer->outcome;
+
+	result_set(&transfer->outcome.result, REASON_CONN_RESET,
+		outcome->cut == HTTP_CUT_GOAWAY
+			? "the server closes the connection (GOAWAY, error %u)"
+			: "the server refused the request (RST_STREAM, error %u)",
+		outcome->cut_error);
+	finish(transfer);
+}
+
 /* What floods is not kept for the next time. */
 static void finish_flood(struct http_transfer *transfer)
 {
@@ -415,6 +440,8 @@ static void on_message(void *arg, CURL *easy, CURLcode code)
 		finish(transfer);
 	else if (code == CURLE_COULDNT_CONNECT)
 		finish_connect_failure(transfer);
+	else if (code != CURLE_OK && transfer->outcome.cut != HTTP_CUT_NONE)
+		finish_cut(transfer);
 	else if (code != CURLE_OK)
 		finish_failure(transfer, code);
 	else if (is_dialogue(transfer))
@@ -713,13 +740,24 @@ uint32_t http_answer_status(const struct http_transfer *transfer)
 	return (uint32_t)easy_number(transfer, CURLINFO_RESPONSE_CODE);
 }
 
-const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index)
+static const char *answer_field(
+	struct http_transfer *transfer, const char *name, size_t index, unsigned origin)
 {
 	struct curl_header *header;
 
-	return curl_easy_header(transfer->easy, name, index, CURLH_HEADER, -1, &header) == CURLHE_OK
+	return curl_easy_header(transfer->easy, name, index, origin, -1, &header) == CURLHE_OK
 		       ? header->value
 		       : NULL;
+}
+
+const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index)
+{
+	return answer_field(transfer, name, index, CURLH_HEADER);
+}
+
+const char *http_answer_trailer(struct http_transfer *transfer, const char *name, size_t index)
+{
+	return answer_field(transfer, name, index, CURLH_TRAILER);
 }
 
 /* ---- lanes ---- */

@@ -75,6 +75,47 @@ static bool is_expired(const struct http_transfer *transfer)
 	       facts->cert_expires_at <= loop_timers(transfer->httpc->loop)->real;
 }
 
+/*
+ * libcurl tells of a GOAWAY, and of a refused stream that it means to repeat, only in the words
+ * for its log. Nothing of a request or an answer is looked at here.
+ */
+static int on_log(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+	static const char refused[] = "REFUSED_STREAM", goaway[] = "GOAWAY, error=";
+	struct http_transfer *transfer = arg;
+	struct http_outcome *outcome = &transfer->outcome;
+	char line[96];
+	const char *found;
+	unsigned error, last_stream;
+
+	(void)easy;
+	if (type != CURLINFO_TEXT)
+		return 0;
+	(void)snprintf(line, sizeof line, "%.*s", (int)min_of(size, sizeof line - 1), data);
+	found = strstr(line, goaway);
+	if (found &&
+		sscanf(found + strlen(goaway), "%u, last_stream=%u", &error, &last_stream) == 2) {
+		outcome->is_going_away = true;
+		/* A fresh connection has one stream, number 1. */
+		outcome->cut = last_stream == 0 ? HTTP_CUT_GOAWAY : HTTP_CUT_NONE;
+		outcome->cut_error = error;
+	}
+	if (strncmp(line, refused, strlen(refused)) == 0 && outcome->cut == HTTP_CUT_NONE) {
+		outcome->cut = HTTP_CUT_STREAM;
+		outcome->cut_error = HTTP2_REFUSED_STREAM;
+	}
+	return 0;
+}
+
+/* A check asks once; libcurl would repeat a refused request five times. What a kept connection
+ * said before it died is no answer, though. */
+static bool is_refused(struct http_transfer *transfer)
+{
+	if (transfer->request.reuse == HTTP_REUSE)
+		transfer->outcome.cut = HTTP_CUT_NONE;
+	return transfer->outcome.cut != HTTP_CUT_NONE;
+}
+
 /* The connection stands, the request goes out next. */
 static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -85,6 +126,8 @@ static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_p
 	(void)local_ip;
 	(void)remote_port;
 	(void)local_port;
+	if (is_refused(transfer))
+		return CURL_PREREQFUNC_ABORT;
 	transfer_enter_step(transfer, STEP_REQUEST);
 	if (!transfer->peer)
 		return CURL_PREREQFUNC_OK;
@@ -225,10 +268,11 @@ static bool build_headers(struct http_transfer *transfer)
 			    secret_expose(request->headers[i].value)))
 			return false;
 	}
-	/* A monitor asks what a client would: no waiting for 100 Continue, no form type. */
-	if (request->body && !append(&transfer->headers, "Expect:"))
+	/* A monitor asks what a client would: no waiting for 100 Continue, no form type. Libcurl
+	 * signs these lines although it does not send them, so a signed request does without. */
+	if (request->body && !request->sigv4 && !append(&transfer->headers, "Expect:"))
 		return false;
-	if (request->body && !has_header(request, "Content-Type") &&
+	if (request->body && !request->sigv4 && !has_header(request, "Content-Type") &&
 		!append(&transfer->headers, "Content-Type:"))
 		return false;
 	return append_host_header(transfer);
@@ -247,6 +291,28 @@ static void put_host(struct sbuf *text, const char *host)
 		sbuf_putc(text, ']');
 }
 
+/*
+ * Amazon signs the path as it is sent and then percent-encoded once more, S3 alone as it is sent
+ * (botocore, SigV4Auth._normalize_url_path). libcurl 7.88 signs the path of its URL, so that gets
+ * what is to be signed, and CURLOPT_REQUEST_TARGET what is to be sent.
+ */
+static void put_signed_target(struct sbuf *text, const struct sigv4 *sigv4, const char *target)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789-._~/";
+	size_t path_len = strcspn(target, "?");
+	const char *service = strrchr(sigv4->scope, ':');
+	bool is_s3 = service && strcmp(service, ":s3") == 0;
+
+	for (size_t i = 0; i < path_len; i++) {
+		if (is_s3 || strchr(plain, target[i]))
+			sbuf_putc(text, target[i]);
+		else
+			sbuf_printf(text, "%%%02X", (unsigned)(unsigned char)target[i]);
+	}
+	sbuf_puts(text, target + path_len);
+}
+
 static void build_url(struct http_transfer *transfer)
 {
 	const struct url *url = transfer->request.url;
@@ -259,7 +325,12 @@ static void build_url(struct http_transfer *transfer)
 	put_host(text, host);
 	sbuf_putc(text, ':');
 	sbuf_put_u64(text, url->port);
-	sbuf_puts(text, is_dialogue(transfer) ? "/" : url->target);
+	if (is_dialogue(transfer))
+		sbuf_putc(text, '/');
+	else if (transfer->request.sigv4)
+		put_signed_target(text, transfer->request.sigv4, url->target);
+	else
+		sbuf_puts(text, url->target);
 }
 
 /* "alias:port:10.0.0.7,[fd00::7]" */
@@ -492,6 +563,27 @@ static bool set_method(struct http_transfer *transfer)
 		       : set(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+static bool set_signature(struct http_transfer *transfer)
+{
+	CURL *easy = transfer->easy;
+	const struct sigv4 *sigv4 = transfer->request.sigv4;
+
+	return !sigv4 || (set(easy, CURLOPT_AWS_SIGV4, sigv4->scope) &&
+				 set(easy, CURLOPT_USERNAME, secret_expose(sigv4->access_key)) &&
+				 set(easy, CURLOPT_PASSWORD, secret_expose(sigv4->secret_key)) &&
+				 set(easy, CURLOPT_REQUEST_TARGET, transfer->request.url->target));
+}
+
+/* Only a request that asks for HTTP/2 can be cut in its ways; see on_log. */
+static void set_log(struct http_transfer *transfer)
+{
+	if (transfer->request.version != HTTP_2 && transfer->request.version != HTTP_2_DIRECT)
+		return;
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_VERBOSE, 1L);
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_DEBUGFUNCTION, on_log);
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_DEBUGDATA, transfer);
+}
+
 static void set_connection(struct http_transfer *transfer)
 {
 	if (transfer->request.reuse == HTTP_REUSE || is_dialogue(transfer))
@@ -512,10 +604,11 @@ bool transfer_set_up(struct http_transfer *transfer)
 	set_always(transfer);
 	set_timeouts(transfer);
 	set_connection(transfer);
+	set_log(transfer);
 	return set(easy, CURLOPT_URL, transfer->url.data) &&
 	       set(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
 	       set(easy, CURLOPT_ACCEPT_ENCODING, "identity") && set_proxy(transfer) &&
-	       set_tls(transfer) && set_method(transfer) &&
+	       set_tls(transfer) && set_method(transfer) && set_signature(transfer) &&
 	       (!transfer->request.unix_socket ||
 		       set(easy, CURLOPT_UNIX_SOCKET_PATH, transfer->request.unix_socket));
 }

@@ -21,6 +21,8 @@ static const struct {
 	uint16_t port; /* 0 = must be written */
 	bool is_tls;
 } schemes_known[] = {
+	[URL_GRPC] = { "grpc", 80, false },
+	[URL_GRPCS] = { "grpcs", 443, true },
 	[URL_HTTP] = { "http", 80, false },
 	[URL_HTTPS] = { "https", 443, true },
 	[URL_SOCKS5H] = { "socks5h", 1080, false },

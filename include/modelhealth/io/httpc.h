@@ -39,6 +39,12 @@ struct http_header {
 	struct secret value;
 };
 
+/* A request that proves its sender as Amazon's services want it (signature version 4). */
+struct sigv4 {
+	const char *scope; /* "aws:amz:REGION:SERVICE" */
+	struct secret access_key, secret_key;
+};
+
 /* Everything is borrowed until the transfer is done or cancelled. */
 struct http_request {
 	const char *method; /* NULL = no HTTP: connect, send body, hand out what comes */
@@ -49,6 +55,7 @@ struct http_request {
 	size_t body_len;
 	enum http_version version;
 	enum http_reuse reuse;         /* needs a lane */
+	const struct sigv4 *sigv4;     /* NULL = not signed */
 	const struct tls_setup *tls;   /* for https and tls URLs */
 	bool is_full_handshake_wanted; /* neither resume a TLS session nor keep one */
 	const char *server_name;       /* TLS name to send and verify; NULL = the URL's host */
@@ -68,6 +75,22 @@ enum {
 	HTTP_MAX_BODY_BYTES = 64 * 1024,
 };
 
+/* HTTP/2: how a server takes back a request instead of answering it. */
+enum http_cut {
+	HTTP_CUT_NONE,
+	HTTP_CUT_STREAM, /* RST_STREAM */
+	HTTP_CUT_GOAWAY, /* it closes the connection and has not looked at the request */
+};
+
+/* Codes of RFC 9113, 7. */
+enum {
+	HTTP2_NO_ERROR = 0x0,
+	HTTP2_REFUSED_STREAM = 0x7,
+	HTTP2_CANCEL = 0x8,
+	HTTP2_ENHANCE_YOUR_CALM = 0xb,
+	HTTP2_INADEQUATE_SECURITY = 0xc,
+};
+
 struct http_outcome {
 	/* reason OK = a complete (or wanted part of an) answer; timings, http_status, errno,
 	 * lib_err, cert_expires_at, reused and, for failures, detail are filled. */
@@ -75,6 +98,10 @@ struct http_outcome {
 	const struct tls_facts *tls; /* NULL without TLS; borrowed for the call */
 	size_t body_bytes;           /* decoded bytes received */
 	bool is_body_cut;            /* there was more */
+	enum http_cut cut;
+	uint32_t cut_error; /* HTTP/2 error code that came with it */
+	/* A GOAWAY came. libcurl 7.88 may then lose what comes after the first piece of the body. */
+	bool is_going_away;
 };
 
 struct http_handlers {
@@ -114,6 +141,9 @@ uint32_t http_answer_status(const struct http_transfer *transfer);
 /* In on_done: the index-th response header of that name (without case) in the final response, or
  * NULL. Borrowed until on_done returns. */
 const char *http_answer_header(struct http_transfer *transfer, const char *name, size_t index);
+
+/* The same of the fields that came after the body. */
+const char *http_answer_trailer(struct http_transfer *transfer, const char *name, size_t index);
 
 /*
  * What one check keeps between its transfers: the kept connection and the TLS session. Lanes never

@@ -9,6 +9,8 @@
 #include "modelhealth/base/secret.h"
 
 enum url_scheme {
+	URL_GRPC,  /* HTTP/2 without TLS, without asking first */
+	URL_GRPCS, /* HTTP/2 over TLS */
 	URL_HTTP,
 	URL_HTTPS,
 	URL_SOCKS5H, /* a proxy that resolves names itself */
