@@ -14,11 +14,13 @@
 #include <strings.h>
 
 enum {
-	MADE_UP_HEADERS = 3,
+	MADE_UP_HEADERS = 4,
 	MAX_NAMES = 80, /* that a template can use: variables and what a kind adds */
 };
 
 static char user_agent[] = "modelhealthd/" MODELHEALTH_VERSION;
+
+static const char session_token_header[] = "X-Amz-Security-Token";
 
 const struct http_header http_user_agent = { "User-Agent", { user_agent } };
 const char *const client_version_choices[] = { "auto", "1.1", "2", "2-direct", NULL };
@@ -169,9 +171,11 @@ static int build_headers(struct client *client, struct arena *arena)
 		};
 	if (secret_is_set(client->api_key) && !has_header(client, client->auth_header))
 		r = add_header(client, client->auth_header, key_value(arena, client));
-	if (r == 0 && secret_is_set(url->user) && !client->sigv4 &&
-		!has_header(client, "Authorization"))
+	if (r == 0 && secret_is_set(url->user) && !has_header(client, "Authorization"))
 		r = add_header(client, "Authorization", basic_value(arena, url));
+	if (r == 0 && secret_is_set(client->session_token))
+		r = add_header(client, session_token_header,
+			arena_strdup(arena, secret_expose(client->session_token)));
 	if (r == 0 && !has_header(client, "User-Agent"))
 		client->sent[client->n_sent++] = http_user_agent;
 	return r;
@@ -195,6 +199,8 @@ static uint64_t hash_key(const struct client *client)
 		header = find_sent(client, "Authorization");
 	if (header)
 		return hash_text(secret_expose(header->value));
+	if (client->signature.scope)
+		return hash_text(secret_expose(client->access_key));
 	for (size_t i = 0; i < client->headers.n; i++) {
 		if (client->headers.items[i].is_secret)
 			return hash_text(secret_expose(client->headers.items[i].value));
@@ -217,8 +223,8 @@ static bool holds_secret(const struct conf_map *map)
 static bool find_secret(const struct client *client)
 {
 	return holds_secret(&client->headers) || holds_secret(&client->variables) ||
-	       secret_is_set(client->api_key) || secret_is_set(client->target.url->user) ||
-	       client->target.identity;
+	       secret_is_set(client->api_key) || secret_is_set(client->secret_key) ||
+	       secret_is_set(client->target.url->user) || client->target.identity;
 }
 
 static bool is_header_name(const char *name)
@@ -240,7 +246,7 @@ static int check_auth(const struct client *client, struct conf_scope *scope)
 	return 0;
 }
 
-/* ---- URLs ---- */
+/* ---- templates of the configuration ---- */
 
 static bool has_names(const char *text)
 {
@@ -265,6 +271,58 @@ static int fill(const struct client *client, struct conf_scope *scope, const cha
 	return *ret_text ? 0 : -ENOMEM;
 }
 
+/* ---- signatures ---- */
+
+/* "aws:amz:us-east-1:bedrock": with less than these four, libcurl would guess from the host. */
+static bool is_scope(const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+
+	for (unsigned parts = 1;; parts++) {
+		size_t len = strspn(text, letters);
+
+		if (len == 0)
+			return false;
+		text += len;
+		if (*text == '\0')
+			return parts == 4;
+		if (*text++ != ':')
+			return false;
+	}
+}
+
+/* Only with a key of its own: a profile names the scope, the operator may have an api_key. */
+static int set_signature(
+	struct client *client, struct conf_scope *scope, const struct endpoint_spec *endpoint)
+{
+	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
+	const char *filled;
+	int r;
+
+	if (secret_is_set(client->access_key) != secret_is_set(client->secret_key))
+		return conf_error(scope,
+			conf_node(scope,
+				secret_is_set(client->access_key) ? "access_key" : "secret_key"),
+			"access_key and secret_key need each other");
+	if (!client->sigv4)
+		return 0;
+	r = fill(client, scope, "sigv4", client->sigv4, model, TEMPLATE_PLAIN, &filled);
+	if (r < 0)
+		return r;
+	if (!is_scope(filled))
+		return conf_error(scope, conf_node(scope, "sigv4"),
+			"expected provider, region and service like aws:amz:us-east-1:bedrock");
+	if (!secret_is_set(client->access_key))
+		return 0;
+	if (has_header(client, "Authorization"))
+		return conf_error(scope, conf_node(scope, "access_key"),
+			"requests are either signed or carry a key in Authorization, not both");
+	client->signature = (struct sigv4){ filled, client->access_key, client->secret_key };
+	return 0;
+}
+
+/* ---- URLs ---- */
+
 /* The url of an endpoint whose names are filled, for display. */
 static int show_url(
 	const struct client *client, struct conf_scope *scope, struct endpoint_spec *endpoint)
@@ -286,9 +344,6 @@ static int fill_url(struct client *client, struct conf_scope *scope, struct endp
 	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
 	int r = 0;
 
-	if (client->sigv4)
-		r = fill(client, scope, "sigv4", client->sigv4, model, TEMPLATE_PLAIN,
-			&client->sigv4_filled);
 	if (r < 0 || !has_names(client->target.url_text))
 		return r;
 	r = fill(client, scope, "url", client->target.url_text, model, TEMPLATE_PATH,
@@ -341,6 +396,8 @@ int client_compile(struct client *client, unsigned schemes, struct conf_scope *s
 		r = target_compile(&client->target, schemes, scope, endpoint);
 	if (r == 0)
 		r = build_headers(client, conf_arena(scope));
+	if (r == 0)
+		r = set_signature(client, scope, endpoint);
 	if (r < 0)
 		return r;
 	client->has_secret = find_secret(client);
@@ -428,5 +485,6 @@ void client_request(const struct client *client, const struct probe *probe, cons
 	request->headers = client->sent;
 	request->n_headers = client->n_sent;
 	request->version = (enum http_version)client->http_version;
+	request->sigv4 = client->signature.scope ? &client->signature : NULL;
 	request->max_header_bytes = client->max_header_bytes;
 }

@@ -279,6 +279,7 @@ static void fill_request(struct http_probe *state, struct http_request *request)
 	state->stranger_tls.identity = NULL;
 	request->headers = &http_user_agent;
 	request->n_headers = 1;
+	request->sigv4 = NULL;
 	request->tls = &state->stranger_tls;
 	request->server_name = NULL;
 	request->reuse = HTTP_FRESH;

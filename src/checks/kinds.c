@@ -6,6 +6,7 @@
 
 const struct check_kind *const check_kinds[] = {
 	&check_canary,
+	&check_grpc,
 	&check_http,
 	&check_load,
 	&check_models,

@@ -6,24 +6,10 @@ import struct
 import pytest
 
 from attacks import Attack, attack_round
+from h2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, ACK, GOAWAY, HEADERS, PING, PREFACE,
+                PUSH, RST_STREAM, SETTINGS, STATUS_200, WINDOW, frame, literal)
 from harness import PATIENCE, http_endpoint, last_of
 from hostile import server_context
-
-DATA, HEADERS, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = \
-    0, 1, 3, 4, 5, 6, 7, 8, 9
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-STATUS_200 = b"\x88"
-
-
-def frame(kind, flags=0, stream=0, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + \
-        struct.pack(">I", stream) + payload
-
-
-def literal(name, value):
-    """A header without indexing; lengths below 127 take one byte."""
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"

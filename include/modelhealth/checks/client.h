@@ -14,14 +14,15 @@ struct client {
 	struct conf_map headers;
 	struct conf_map variables; /* `variables:` fills ${name} in paths and bodies */
 	struct secret api_key;
-	const char *auth_header;   /* header that carries api_key: Authorization */
-	const char *auth_scheme;   /* word before it: Bearer; "" = none */
-	const char *sigv4;         /* template "aws:amz:${region}:bedrock"; NULL = none */
-	uint16_t port;             /* instead of url's; 0 = url's */
-	int http_version;          /* enum http_version */
-	uint64_t max_header_bytes; /* of the response */
+	const char *auth_header; /* header that carries api_key: Authorization */
+	const char *auth_scheme; /* word before it: Bearer; "" = none */
+	const char *sigv4;       /* template "aws:amz:${region}:bedrock"; NULL = none */
+	struct secret access_key, secret_key, session_token; /* for sigv4 */
+	uint16_t port;                                       /* instead of url's; 0 = url's */
+	int http_version;                                    /* enum http_version */
+	uint64_t max_header_bytes;                           /* of the response */
 	/* filled by client_compile */
-	const char *sigv4_filled; /* sigv4 with its names filled; NULL = none */
+	struct sigv4 signature;   /* scope NULL = requests are not signed */
 	struct http_header *sent; /* to the configured origin: the configured and the made-up */
 	size_t n_sent;
 	bool has_secret;
@@ -35,13 +36,19 @@ extern const struct http_header http_user_agent;
 
 /* The rows of a kind's table; `params` has a struct client `client`. */
 #define CLIENT_KEYS(params)                                                                          \
-	{ .name = "api_key",                                                                         \
+	{ .name = "access_key",                                                                      \
 		.type = CONF_SECRET,                                                                 \
 		.effect = EFFECT_RESTART,                                                            \
-		.offset = offsetof(params, client.api_key),                                          \
-		.example = "${credential:chat-key}",                                                 \
-		.help = "Sent to the origin of url and nowhere else, in auth_header after "          \
-			"auth_scheme." },                                                            \
+		.offset = offsetof(params, client.access_key),                                       \
+		.example = "${credential:aws-access-key}",                                           \
+		.help = "Id of the key that signs requests; see sigv4." },                           \
+		{ .name = "api_key",                                                                 \
+			.type = CONF_SECRET,                                                         \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.api_key),                                  \
+			.example = "${credential:chat-key}",                                         \
+			.help = "Sent to the origin of url and nowhere else, in auth_header after "  \
+				"auth_scheme." },                                                    \
 		{ .name = "auth_header",                                                             \
 			.type = CONF_STRING,                                                         \
 			.fallback = "Authorization",                                                 \
@@ -87,14 +94,28 @@ extern const struct http_header http_user_agent;
 			.help = "Asks this port instead of that of url, where a server shows its "   \
 				"health or metrics elsewhere." },                                    \
 		TARGET_KEYS(params, client.target),                                                  \
+		{ .name = "secret_key",                                                              \
+			.type = CONF_SECRET,                                                         \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.secret_key),                               \
+			.example = "${credential:aws-secret-key}",                                   \
+			.help = "The secret of access_key. It is never sent." },                     \
+		{ .name = "session_token",                                                           \
+			.type = CONF_SECRET,                                                         \
+			.effect = EFFECT_RESTART,                                                    \
+			.offset = offsetof(params, client.session_token),                            \
+			.example = "${file:/run/aws/session-token}",                                 \
+			.help = "Sent as X-Amz-Security-Token with signed requests: keys that "      \
+				"expire come with one." },                                           \
 		{ .name = "sigv4",                                                                   \
 			.type = CONF_TEMPLATE,                                                       \
 			.effect = EFFECT_RESTART,                                                    \
 			.offset = offsetof(params, client.sigv4),                                    \
 			.example = "aws:amz:${region}:bedrock",                                      \
-			.help = "Signs requests with AWS Signature Version 4, as provider, region "  \
-				"and service. User and password of url are the access key and its "  \
-				"secret." },                                                         \
+			.help = "Signs requests with AWS Signature Version 4 for this provider, "    \
+				"region and service, once access_key and secret_key are set. The "   \
+				"server compares the time of the signature with its clock, so a "    \
+				"wrong clock here ends in auth_failed." },                           \
 		{ .name = "url",                                                                     \
 			.type = CONF_URL,                                                            \
 			.is_required = true,                                                         \

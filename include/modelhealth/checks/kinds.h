@@ -10,6 +10,7 @@
 extern const struct check_kind *const check_kinds[];
 
 extern const struct check_kind check_canary;
+extern const struct check_kind check_grpc;
 extern const struct check_kind check_http;
 extern const struct check_kind check_load;
 extern const struct check_kind check_models;
