@@ -390,19 +390,6 @@ static void judge_expectations(const struct canary_probe *state, struct result *
 		steps[i](state, result);
 }
 
-/* A stream was asked for and one error document came. */
-static void judge_document(struct canary_probe *state, struct result *result)
-{
-	const struct sbuf *answer = &state->exchange.answer;
-	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
-
-	if (result->reason != REASON_PROTOCOL_ERROR)
-		return;
-	rules_error_text(sbuf_str(answer), answer->len, &words);
-	if (words.len > 0)
-		result_set(result, REASON_STREAM_ERROR, "%s", sbuf_str(&words));
-}
-
 /* An answer that came to its end. */
 static void judge_whole(struct canary_probe *state, struct http_transfer *transfer)
 {
@@ -411,7 +398,6 @@ static void judge_whole(struct canary_probe *state, struct http_transfer *transf
 	struct answer answer = answer_of(state, transfer);
 
 	stream_judge(state->stream, result);
-	judge_document(state, result);
 	if (result->reason == REASON_DEGENERATE_OUTPUT && !canary->expect.is_degenerate_refused)
 		result_set(result, REASON_OK, NULL);
 	if (canary->rules.n > 0 && rules_judge(&canary->rules, NULL, &answer, result) &&

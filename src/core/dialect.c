@@ -40,13 +40,6 @@ static const struct conf_key end_keys[] = {
 };
 
 const struct conf_key dialect_keys[] = {
-	{ .name = "allow_degenerate",
-		.type = CONF_BOOL,
-		.fallback = "false",
-		.effect = EFFECT_RESTART,
-		.offset = offsetof(struct dialect, allow_degenerate),
-		.help = "Whether an empty answer, or one that repeats one token eight times and more, "
-			"may be right." },
 	{ .name = "bad_finish",
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,

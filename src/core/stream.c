@@ -240,7 +240,7 @@ static void judge_text(const struct stream *stream, struct result *result)
 	const char *unit;
 	size_t len, times;
 
-	if (stream->dialect->allow_degenerate || stream->slots[SLOT_TEXT].n == 0)
+	if (stream->slots[SLOT_TEXT].n == 0)
 		return;
 	if (text_is_blank(sbuf_str(text), text->len) && is_ended_by_itself(stream))
 		result_set(result, REASON_DEGENERATE_OUTPUT, "finished by itself without any text");

@@ -53,7 +53,6 @@ struct dialect {
 	/* Of an error event: status = its numeric code if it has one, json, body. Where none holds,
 	 * 429, 503 and 529 are overloaded and all else is stream_error. */
 	struct rules stream_errors;
-	bool allow_degenerate; /* an empty answer or a repeated one may be right */
 };
 
 struct stream;
@@ -95,7 +94,8 @@ bool stream_has_usage(const struct stream *stream); /* the server counted its to
  *   json_invalid       an event or a document that is not JSON, a page of HTML
  *   stream_truncated   no finish reason, no sentinel, no end event, or cut inside an event
  *   assert_json        a document lacks what the dialect requires; an embedding is no numbers
- *   degenerate_output  see core/textcheck.h
+ *   degenerate_output  finished by itself without text, or core/textcheck.h calls it repetitive;
+ *                      at least eight tokens, where anybody counted them
  * The text is well-formed UTF-8 from here on.
  */
 void stream_judge(struct stream *stream, struct result *result);

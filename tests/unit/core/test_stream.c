@@ -537,17 +537,6 @@ static void test_one_token_over_and_over_is_degenerate(void **state)
 		REASON_DEGENERATE_OUTPUT, "");
 }
 
-static void test_a_dialect_may_allow_degenerate_answers(void **state)
-{
-	struct dialect dialect = *dialect_named("chat");
-
-	(void)state;
-	dialect.allow_degenerate = true;
-	assert_int_equal(answer_to(&dialect, STOP DONE, NULL).reason, REASON_OK);
-	assert_int_equal(
-		answer_to(&dialect, TOKENS4("!") TOKENS4("!") STOP DONE, NULL).reason, REASON_OK);
-}
-
 static void test_required_values_must_exist(void **state)
 {
 	(void)state;
@@ -628,7 +617,6 @@ int main(void)
 		cmocka_unit_test(test_one_event_has_no_speed),
 		cmocka_unit_test(test_an_empty_answer_that_stopped_by_itself_is_degenerate),
 		cmocka_unit_test(test_one_token_over_and_over_is_degenerate),
-		cmocka_unit_test(test_a_dialect_may_allow_degenerate_answers),
 		cmocka_unit_test(test_required_values_must_exist),
 		cmocka_unit_test(test_a_large_embedding_is_read),
 		cmocka_unit_test(test_an_embedding_must_be_numbers),
