@@ -10,8 +10,69 @@
 #include "modelhealth/text/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+/* ---- what inferences may cost ---- */
+
+static const usec_t day = 86400 * USEC_PER_SEC;
+
+struct cost_a_day {
+	uint64_t requests, tokens;
+	bool is_capped; /* by a budget */
+};
+
+static uint64_t budget_a_day(struct rate rate)
+{
+	return rate.count == 0 ? UINT64_MAX
+			       : (uint64_t)((double)rate.count * (double)day / (double)rate.per);
+}
+
+/* At most: counters of the server, or a model that is not in memory, may spare some. */
+static struct cost_a_day cost_of(const struct check_spec *check)
+{
+	const struct cost *cost = &check->cost;
+	uint64_t runs = max_of(day / check->interval, (uint64_t)1);
+	uint64_t most = budget_a_day(cost->requests);
+
+	if (cost->tokens_a_run > 0)
+		most = min_of(most, budget_a_day(cost->tokens) / cost->tokens_a_run);
+	return (struct cost_a_day){
+		.requests = min_of(runs, most),
+		.tokens = min_of(runs, most) * cost->tokens_a_run,
+		.is_capped = most < runs,
+	};
+}
+
+static void print_cost(const struct check_spec *check, struct cost_a_day *total)
+{
+	struct cost_a_day cost = cost_of(check);
+
+	if (total->requests == 0)
+		printf("inferences a day, at most:\n");
+	printf("  %s/%s: %" PRIu64 " requests, about %" PRIu64 " tokens%s\n", check->endpoint->name,
+		check->name, cost.requests, cost.tokens, cost.is_capped ? " (its budget)" : "");
+	total->requests += cost.requests;
+	total->tokens += cost.tokens;
+}
+
+static void print_costs(const struct config *config)
+{
+	struct cost_a_day total = { 0 };
+
+	for (size_t i = 0; i < config->n_endpoints; i++) {
+		const struct endpoint_spec *endpoint = &config->endpoints[i];
+
+		for (size_t k = 0; k < endpoint->n_checks; k++) {
+			if (endpoint->checks[k].cost.is_inference)
+				print_cost(&endpoint->checks[k], &total);
+		}
+	}
+	if (total.requests > 0)
+		printf("  total: %" PRIu64 " requests, about %" PRIu64 " tokens\n", total.requests,
+			total.tokens);
+}
 
 int run_check(const struct options *options)
 {
@@ -24,6 +85,7 @@ int run_check(const struct options *options)
 		checks += config->endpoints[i].n_checks;
 	printf("%s: ok, %zu endpoints, %zu checks\n", options->config_path, config->n_endpoints,
 		checks);
+	print_costs(config);
 	config_unref(config);
 	return EXIT_OK;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --once: every check one time, as the daemon would do it, then a table or JSON.
+ * --once: every check one time, as the daemon would do it, then a table or JSON; with one name also
+ * the phases of its inferences.
  */
+#include "modelhealth/app/phasebar.h"
 #include "modelhealth/app/services.h"
 #include "modelhealth/base/clock.h"
 #include "modelhealth/engine/engine.h"
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct once {
@@ -82,6 +85,32 @@ static void ask(struct once *once, const struct config *config, char *const *nam
 			must(engine_check_now(once->engine, config->endpoints[i].name) == 0);
 }
 
+/* Where we print; 80 columns when it is no terminal. */
+static struct phasebar_style style_of_stdout(void)
+{
+	struct phasebar_style style = { .columns = 80 };
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return style;
+	style.is_coloured = !getenv("NO_COLOR");
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		style.columns = size.ws_col;
+	return style;
+}
+
+/* One endpoint by name is looked at closely: the phases of its inferences. */
+static void render_phases(
+	const struct endpoint_view *endpoint, const struct options *options, struct sbuf *out)
+{
+	bool is_alone = options->names[0] && !options->names[1];
+
+	for (size_t i = 0; is_alone && !options->as_json && i < endpoint->n_checks; i++) {
+		if (endpoint->checks[i]->spec->cost.is_inference)
+			phasebar_render(endpoint->checks[i], style_of_stdout(), out);
+	}
+}
+
 /* Prints what was asked for; returns the exit code. */
 static int report(const struct once *once, const struct options *options)
 {
@@ -104,6 +133,8 @@ static int report(const struct once *once, const struct options *options)
 	shown.n_endpoints = n;
 	while (output->render(&shown, &(struct output_query){ 0 }, &out, &cursor) == OUTPUT_MORE)
 		;
+	if (n > 0)
+		render_phases(named[0], options, &out);
 	if (!named || out.failed) {
 		fprintf(stderr, "modelhealthd: out of memory\n");
 		return EXIT_SYSTEM;

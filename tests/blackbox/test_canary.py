@@ -541,6 +541,50 @@ def test_useless_metadata(serve):
     assert once(model, INFER, metadata=METADATA).verdict == "down"
 
 
+# ---- on the command line ----
+
+
+def test_once_with_a_name_draws_the_phases(serve):
+    model = serve(stream("a", " b", " c", " d", pause=0.05))
+    with write({"endpoints": [endpoint(model), dict(endpoint(model), name="other")]}) as file:
+        alone = run_daemon("--config", file.name, "--once", "m")
+        everything = run_daemon("--config", file.name, "--once")
+        as_json = run_daemon("--config", file.name, "--once", "m", "--output", "json")
+    assert alone.returncode == 0 and "canary of m: ok\n" in alone.stdout
+    rows = re.findall(r"(?m)^  (connect|first byte|first token|tokens|end) +([0-9.]+) ms  \|( *[=.]*)$",
+                      alone.stdout)
+    assert [name for name, _, _ in rows] == ["connect", "first byte", "first token", "tokens", "end"]
+    took = {name: float(figure) for name, figure, _ in rows}
+    assert took["first token"] > 40 and 120 < took["tokens"] < took["end"]
+    assert "4 tokens (server's count), prompt 7" in alone.stdout
+    assert "\033" not in alone.stdout and max(map(len, alone.stdout.splitlines())) <= 80
+    assert "canary of" not in everything.stdout + as_json.stdout
+
+
+def test_once_of_a_failure_shows_the_wait(serve):
+    model = serve([3])
+    with write({"endpoints": [endpoint(model, **FAST)]}) as file:
+        done = run_daemon("--config", file.name, "--once", "m")
+    assert done.returncode == 1
+    assert "canary of m: timeout_first_token, no text within 400ms" in done.stdout
+    assert re.search(r"(?m)^  end +4\d\d\.\d ms  \| *\.{40,}$", done.stdout)
+
+
+def test_check_estimates_what_inferences_cost():
+    model = types.SimpleNamespace(url="http://127.0.0.1:1")
+    tight = {"interval": "1m", "budget": {"requests": "100/1d"}, "prompt": "x" * 30}
+    wide = {"interval": "1h", "max_tokens": 66, "prompt": "x" * 30,
+            "budget": {"tokens": "1000000/1d"}}
+    with write({"endpoints": [dict(endpoint(model, **tight), name="tight"),
+                              dict(endpoint(model, **wide), name="wide")]}) as file:
+        done = run_daemon("--config", file.name, "--check")
+    assert done.stdout.splitlines()[1:] == [
+        "inferences a day, at most:",
+        "  tight/canary: 100 requests, about 5000 tokens (its budget)",
+        "  wide/canary: 24 requests, about 2400 tokens",
+        "  total: 124 requests, about 7400 tokens"]
+
+
 # ---- configuration ----
 
 
