@@ -192,6 +192,8 @@ static const char *missing_pointer(const struct stream *stream)
 			return stream->pointers[i];
 	if (stream->slots[SLOT_EMBEDDING].n > 0 && !stream->embedding)
 		return stream->dialect->embedding;
+	if (stream->slots[SLOT_FINISH].n > 0 && !stream_has_finish(stream))
+		return stream->pointers[stream->slots[SLOT_FINISH].from];
 	return NULL;
 }
 
@@ -214,24 +216,43 @@ static bool judge_completeness(const struct stream *stream, struct result *resul
 	return missing != NULL;
 }
 
-/* Whether the server says that the model itself came to its end, not to a limit. */
+/* Whether the server says that the model itself came to its end, not to a limit; an API without
+ * finish reasons has no way to say anything else. */
 static bool is_ended_by_itself(const struct stream *stream)
 {
 	static const char *const words[] = { "stop", "end_turn", "stop_sequence", "eos",
 		"eos_token", "complete", "completed" };
 
+	if (stream->slots[SLOT_FINISH].n == 0)
+		return true;
 	for (size_t i = 0; i < array_size(words); i++)
 		if (strcasecmp(stream->finish, words[i]) == 0)
 			return true;
 	return false;
 }
 
-/* As many tokens as the repeats need; unknown where nobody counted. */
 static bool has_many_tokens(const struct stream *stream)
 {
-	uint32_t tokens = max_of(stream->completion.n, stream->counted);
+	return max_of(stream->completion.n, stream->counted) >= TEXTCHECK_MIN_REPEATS;
+}
 
-	return tokens >= TEXTCHECK_MIN_REPEATS || (tokens == 0 && !stream->completion.is_told);
+static bool has_uncounted_tokens(const struct stream *stream)
+{
+	return stream->counted == 0 && !stream->completion.is_told;
+}
+
+/* White space is no answer either, but may be all of a very short one: some servers say "stop" where
+ * they mean the limit. */
+static bool is_empty(const struct stream *stream)
+{
+	const struct sbuf *text = &stream->text;
+	const struct sbuf *reasoning = &stream->reasoning;
+
+	if (!is_ended_by_itself(stream))
+		return false;
+	return text->len + reasoning->len == 0 ||
+	       (has_many_tokens(stream) && text_is_blank(sbuf_str(text), text->len) &&
+		       text_is_blank(sbuf_str(reasoning), reasoning->len));
 }
 
 static void judge_text(const struct stream *stream, struct result *result)
@@ -242,9 +263,9 @@ static void judge_text(const struct stream *stream, struct result *result)
 
 	if (stream->slots[SLOT_TEXT].n == 0)
 		return;
-	if (text_is_blank(sbuf_str(text), text->len) && is_ended_by_itself(stream))
+	if (is_empty(stream))
 		result_set(result, REASON_DEGENERATE_OUTPUT, "finished by itself without any text");
-	else if (has_many_tokens(stream) &&
+	else if ((has_many_tokens(stream) || has_uncounted_tokens(stream)) &&
 		 text_is_repetitive(sbuf_str(text), text->len, &unit, &len, &times))
 		result_set(result, REASON_DEGENERATE_OUTPUT, "\"%.*s\" repeated %zu times",
 			(int)len, unit, times);

@@ -124,6 +124,13 @@ static const struct dialect dialects[] = {
 		.error = LIST("/error"),
 	},
 	{
+		.name = "triton-document",
+		.framing = FRAMING_JSON,
+		.text = LIST("/text_output"),
+		.require = LIST("/text_output"),
+		.error = LIST("/error"),
+	},
+	{
 		.name = "mlserver",
 		.framing = FRAMING_SSE,
 		.text = LIST("/outputs/0/data/0"),

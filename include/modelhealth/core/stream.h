@@ -93,9 +93,10 @@ bool stream_has_usage(const struct stream *stream); /* the server counted its to
  *   stream_error       an error event, a bad finish reason or raw text (or what stream_errors say)
  *   json_invalid       an event or a document that is not JSON, a page of HTML
  *   stream_truncated   no finish reason, no sentinel, no end event, or cut inside an event
- *   assert_json        a document lacks what the dialect requires; an embedding is no numbers
- *   degenerate_output  finished by itself without text, or core/textcheck.h calls it repetitive;
- *                      at least eight tokens, where anybody counted them
+ *   assert_json        a value is missing that the dialect requires, or a document's finish reason;
+ *                      an embedding is no numbers
+ *   degenerate_output  the model stopped by itself and wrote nothing, or eight tokens and more of
+ *                      white space; or of as many tokens core/textcheck.h says that they repeat
  * The text is well-formed UTF-8 from here on.
  */
 void stream_judge(struct stream *stream, struct result *result);

@@ -508,7 +508,13 @@ static void test_an_empty_answer_that_stopped_by_itself_is_degenerate(void **sta
 {
 	(void)state;
 	assert_reason("chat", STOP DONE, REASON_DEGENERATE_OUTPUT, "without any text");
-	assert_reason("chat", TOKEN(" \\n") STOP DONE, REASON_DEGENERATE_OUTPUT, "");
+	assert_reason("chat", TOKEN(" \\n") STOP DONE, REASON_OK, ""); /* perhaps the limit */
+	assert_reason(
+		"chat", TOKEN(" \\n") STOP USAGE("3", "8") DONE, REASON_DEGENERATE_OUTPUT, "");
+	assert_reason("chat",
+		TOKEN(" ") CHAT("{\"reasoning\":\"Hm\"}", "null") STOP USAGE("3", "8") DONE,
+		REASON_OK, "");
+	assert_reason("triton-document", "{\"text_output\":\"\"}", REASON_DEGENERATE_OUTPUT, "");
 	assert_reason("chat", LENGTH DONE, REASON_OK, "");
 	assert_reason("chat", CHAT("{}", "\"tool_calls\"") DONE, REASON_OK, "");
 	assert_reason("gemini-document", "{\"candidates\":[{\"finishReason\":\"MAX_TOKENS\"}]}",
@@ -543,6 +549,19 @@ static void test_required_values_must_exist(void **state)
 	assert_reason("completion-document", "{\"content\":\"a\"}", REASON_ASSERT_JSON, "/stop");
 	assert_reason("completion-document", "{\"content\":\"a\",\"stop\":null}",
 		REASON_ASSERT_JSON, "/stop");
+	assert_reason("triton-document", "{\"text\":\"\"}", REASON_ASSERT_JSON, "/text_output");
+}
+
+static void test_a_document_needs_its_finish_reason(void **state)
+{
+	struct dialect dialect = *dialect_named("completion-document");
+
+	(void)state;
+	dialect.require.n = 0;
+	assert_int_equal(
+		answer_to(&dialect, "{\"content\":\"a\",\"stop\":true}", NULL).reason, REASON_OK);
+	assert_int_equal(
+		answer_to(&dialect, "{\"content\":\"a\"}", NULL).reason, REASON_ASSERT_JSON);
 }
 
 /* ---- embeddings ---- */
@@ -618,6 +637,7 @@ int main(void)
 		cmocka_unit_test(test_an_empty_answer_that_stopped_by_itself_is_degenerate),
 		cmocka_unit_test(test_one_token_over_and_over_is_degenerate),
 		cmocka_unit_test(test_required_values_must_exist),
+		cmocka_unit_test(test_a_document_needs_its_finish_reason),
 		cmocka_unit_test(test_a_large_embedding_is_read),
 		cmocka_unit_test(test_an_embedding_must_be_numbers),
 	};
