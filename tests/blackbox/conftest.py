@@ -11,6 +11,7 @@ import pytest
 import certs
 from harness import Daemon
 from hostile import Server
+from simulator import Simulator
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +65,17 @@ def promtool():
                               text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return types.SimpleNamespace(check=check)
+
+
+@pytest.fixture
+def simulate():
+    """simulate(settings, option …) runs a simulator that is stopped after the test."""
+    running = []
+
+    def start(settings="", *options):
+        running.append(Simulator(settings, *options))
+        return running[-1]
+
+    yield start
+    for simulator in running:
+        simulator.close()

@@ -11,49 +11,8 @@ import time
 
 import pytest
 
-from harness import PATIENCE, Answer, free_port, request, wait_until
-
-MODEL = "sim-8b"
-
-
-class Simulator:
-    """A running modelhealth-sim with one server named sut and a control port."""
-
-    def __init__(self, settings=""):
-        self.port, self.control = free_port(), free_port()
-        self.process = subprocess.Popen(
-            [os.environ["MODELHEALTH_SIM"], "--control", f"127.0.0.1:{self.control}",
-             "--listen", f"127.0.0.1:{self.port},name=sut{settings}"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert "ready" in self.process.stdout.readline(), self.process.stderr.read()
-
-    def connection(self, timeout=5):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * PATIENCE)
-
-    def get(self, path, timeout=5):
-        return request(self.connection(timeout), "GET", path)
-
-    def chat(self, **more):
-        return request(self.connection(), "POST", "/v1/chat/completions",
-                       body=json.dumps({"model": MODEL, "messages": [], **more}))
-
-    def order(self, query):
-        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=5)
-        return request(connection, "POST", f"/_sim/fault?{query}")
-
-    def show(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=5)
-        return request(connection, "GET", "/_sim").json["servers"][0]
-
-    def metric(self, name):
-        match = re.search(rf"^{name}\{{[^}}]*\}} (\S+)$", self.get("/metrics").text, re.MULTILINE)
-        return float(match.group(1))
-
-    def close(self):
-        self.process.terminate()
-        _, errors = self.process.communicate(timeout=10 * PATIENCE)
-        assert self.process.returncode == 0, errors
-        assert "Sanitizer" not in errors and "runtime error" not in errors, errors
+from harness import PATIENCE, Answer, request, wait_until
+from simulator import MODEL
 
 
 def start_chat(simulator):
@@ -61,19 +20,6 @@ def start_chat(simulator):
     connection.request("POST", "/v1/chat/completions",
                        body=json.dumps({"model": MODEL, "messages": []}))
     return connection
-
-
-@pytest.fixture
-def simulate():
-    running = []
-
-    def start(settings=""):
-        running.append(Simulator(settings))
-        return running[-1]
-
-    yield start
-    for simulator in running:
-        simulator.close()
 
 
 def events(answer):
@@ -196,10 +142,14 @@ def test_a_server_with_threads_begins_what_a_client_gave_up(simulate):
     wait_until(lambda: simulator.show()["running"] == 0, what="its end")
 
 
-@pytest.mark.parametrize("fault, status", [("error", 500), ("loading", 503), ("rate_limit", 429)])
+@pytest.mark.parametrize("fault, status", [
+    ("error", 500), ("loading", 503), ("overload", 503), ("quota", 429), ("rate_limit", 429),
+    ("unauthorized", 401)])
 def test_faults_that_replace_the_answer(simulate, fault, status):
-    answer = simulate(f",fault={fault}").get("/health")
-    assert answer.status == status
+    simulator = simulate(f",fault={fault}")
+    answer = simulator.get("/health")
+    assert answer.status == simulator.chat().status == status
+    assert "message" in answer.json["error"]
     assert (answer.headers["Retry-After"] == "5") == (fault == "rate_limit")
 
 
@@ -234,6 +184,133 @@ def test_streams_break_half_way(simulate):
     answer = simulator.chat(stream=True)
     assert answer.status == 200
     assert "error" in json.loads(events(answer)[-2])
+
+
+def stream(simulator):
+    """The chunks of one whole stream, and what it ends with."""
+    data = events(simulator.chat(stream=True))
+    is_done = bool(data) and data[-1] == "[DONE]"
+    return [json.loads(text) for text in data[:len(data) - is_done]], is_done
+
+
+def text_of(chunks):
+    return "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks if chunk["choices"])
+
+
+def test_streams_that_end_well_and_say_too_little(simulate):
+    simulator = simulate(",ttft=0,gap=0,tokens=4")
+    simulator.order("name=done_only")
+    assert stream(simulator) == ([], True)
+    assert simulator.chat().json["choices"] == []
+    simulator.order("name=done_only&set=off")
+    simulator.order("name=no_finish")
+    chunks, is_done = stream(simulator)
+    assert not is_done and text_of(chunks) == "Ready. I am a"
+    assert all(chunk["choices"][0]["finish_reason"] is None for chunk in chunks)
+    assert simulator.chat().json["choices"][0]["finish_reason"] is None
+
+
+@pytest.mark.parametrize("fault, text", [("degenerate", "! ! ! !"),
+                                         ("wrong_text", "Colourless green ideas sleep")])
+def test_streams_that_say_something_else(simulate, fault, text):
+    simulator = simulate(f",ttft=0,gap=0,tokens=4,fault={fault}")
+    chunks, is_done = stream(simulator)
+    assert is_done and text_of(chunks) == text
+    assert simulator.chat().json["choices"][0]["message"]["content"] == text
+
+
+def test_pings_are_no_tokens_and_give_way_to_them(simulate):
+    simulator = simulate(",ttft=0,gap=0,tokens=2,fault=ping")
+    connection = simulator.connection()
+    connection.request("POST", "/v1/chat/completions",
+                       body=json.dumps({"model": MODEL, "stream": True}))
+    response = connection.getresponse()
+    assert b'"role":"assistant"' in response.readline()
+    assert [response.readline() for _ in range(6)] == [b"\n", b":\n"] * 3
+    assert simulator.metric("vllm:generation_tokens_total") == 0
+    simulator.order("name=none")
+    assert b"[DONE]" in response.read()
+    assert simulator.metric("vllm:generation_tokens_total") == 2
+
+
+def test_slow_tokens_come_one_a_second(simulate):
+    simulator = simulate(",ttft=0,gap=0,tokens=2,fault=slow_tokens")
+    began = time.monotonic()
+    assert simulator.chat(stream=True).status == 200
+    assert 1 <= time.monotonic() - began < 1.9 * PATIENCE
+
+
+def test_a_long_prompt_takes_its_time(simulate):
+    simulator = simulate(",ttft=0,gap=0,tokens=1,prefill=1ms")
+    began = time.monotonic()
+    usage = simulator.chat(messages=["x" * 2000]).json["usage"]
+    assert time.monotonic() - began >= usage["prompt_tokens"] / 1000 >= 0.5
+
+
+def test_spared_paths_answer_whatever_is_wrong(simulate):
+    simulator = simulate(",spare=/health,spare=/metrics,delay=10ms")
+    for fault in ("error", "hang", "reset", "garbage", "slow", "truncate", "freeze", "drip"):
+        simulator.order("name=none")
+        simulator.order(f"name={fault}")
+        began = time.monotonic()
+        assert simulator.get("/health").text == '{"status":"ok"}'
+        assert simulator.get("/metrics").status == 200
+        assert time.monotonic() - began < 1 * PATIENCE
+    simulator.order("name=none")
+    simulator.order("name=error")
+    assert simulator.get("/v1/models").status == simulator.chat().status == 500
+
+
+def embed(simulator, text):
+    answer = request(simulator.connection(), "POST", "/v1/embeddings",
+                     body=json.dumps({"model": MODEL, "input": text}))
+    assert answer.status == 200
+    return [item["embedding"] for item in answer.json["data"]]
+
+
+def cosine(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def test_embeddings_follow_the_text(simulate):
+    simulator = simulate(",ttft=0,dimension=256")
+    [first] = embed(simulator, "the quick brown fox jumps over the lazy dog")
+    assert len(first) == 256 and abs(cosine(first, first) - 1) < 1e-5
+    again, near, far = embed(simulator, ["the quick brown fox jumps over the lazy dog",
+                                         "the quick brown fox jumps over the lazy cat",
+                                         "nothing of this sort"])
+    assert again == first
+    assert 0.8 < cosine(first, near) < 1
+    assert abs(cosine(first, far)) < 0.3
+    assert simulator.metric("vllm:prompt_tokens_total") > 0
+
+
+def test_embeddings_fail_as_chats_do(simulate):
+    simulator = simulate(",ttft=0,dimension=64")
+    [right] = embed(simulator, "right")
+    simulator.order("name=wrong_text")
+    assert abs(cosine(right, embed(simulator, "right")[0])) < 0.5
+    simulator.order("name=degenerate")
+    assert embed(simulator, "right") == [[0] * 64]
+    simulator.order("name=stall")
+    connection = simulator.connection(timeout=0.3 / PATIENCE)
+    connection.request("POST", "/v1/embeddings", body=json.dumps({"model": MODEL, "input": "x"}))
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+
+
+def test_finished_chats_are_told(simulate, tmp_path):
+    path = tmp_path / "chats"
+    simulator = simulate(",ttft=30ms,gap=20ms,tokens=3", "--chats", str(path))
+    began = time.monotonic()
+    simulator.chat(stream=True)
+    ended = time.monotonic()
+    simulator.close()
+    [chat] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert chat["host"] == f"127.0.0.1:{simulator.port}" and chat["tokens"] == 3
+    assert began <= chat["asked_at"] <= chat["first_at"] - 0.03
+    assert chat["first_at"] + 0.035 <= chat["last_at"] <= ended
+    assert 0.02 <= chat["gap_max"] <= chat["last_at"] - chat["first_at"]
 
 
 def test_another_model_refuses_the_old_name(simulate):

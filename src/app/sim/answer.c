@@ -7,6 +7,7 @@
 
 #include "modelhealth/app/sim/chat.h"
 #include "modelhealth/app/sim/control.h"
+#include "modelhealth/app/sim/embed.h"
 #include "modelhealth/text/write.h"
 
 #include <string.h>
@@ -198,6 +199,7 @@ static const struct route model_routes[] = {
 	{ "GET", "/metrics", answer_metrics },
 	{ "GET", "/v1/models", answer_models },
 	{ "POST", "/v1/chat/completions", chat_answer },
+	{ "POST", "/v1/embeddings", embed_answer },
 };
 
 static const struct route control_routes[] = {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The chat of a simulated model server: admission to a slot, then tokens at the pace of the
- * script, as one JSON object or as server-sent events. Called by answer.c for each chat request
- * and by server.c when the next token is due.
+ * script, as one JSON object or as server-sent events. Called by answer.c for each chat request,
+ * by server.c when the next token is due, and by embed.c for what embeddings share.
  */
 #include "modelhealth/app/sim/chat.h"
 
 #include "modelhealth/app/sim/answer.h"
+#include "modelhealth/base/clock.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/text/json.h"
 #include "modelhealth/text/write.h"
@@ -18,6 +19,9 @@ enum {
 	BYTES_PER_TOKEN = 4 /* the usual rule of thumb for prompts */
 };
 
+static const usec_t slow_gap = USEC_PER_SEC;
+static const usec_t ping_gap = 200 * USEC_PER_MSEC;
+
 static const char *const stream_head = "HTTP/1.1 200 OK\r\n"
 				       "Content-Type: text/event-stream; charset=utf-8\r\n"
 				       "Transfer-Encoding: chunked\r\n";
@@ -27,6 +31,23 @@ static const char *const stream_error =
 	"\"type\":\"InternalServerError\",\"code\":500}}";
 
 /* ---- the words ---- */
+
+/* What a chat answers at the moment. */
+static const char *text_of(const struct exchange *exchange)
+{
+	if (exchange_has_fault(exchange, FAULT_DEGENERATE))
+		return "!";
+	if (exchange_has_fault(exchange, FAULT_WRONG_TEXT))
+		return "Colourless green ideas sleep furiously.";
+	return exchange->server->script->text;
+}
+
+static usec_t gap_of(const struct exchange *exchange)
+{
+	usec_t gap = exchange->server->script->gap;
+
+	return exchange_has_fault(exchange, FAULT_SLOW_TOKENS) ? max_of(gap, slow_gap) : gap;
+}
 
 /* The index-th word of the text with a blank before it unless it is the first; the text repeats. */
 static void put_token(struct sbuf *out, const char *text, uint64_t index)
@@ -62,7 +83,7 @@ static void put_opening(struct jw *jw, struct exchange *exchange, const char *ob
 	jw_string(jw, server_model(exchange->server));
 }
 
-static void put_usage(struct jw *jw, const struct chat *chat)
+void chat_put_usage(struct jw *jw, const struct chat *chat)
 {
 	jw_key(jw, "usage");
 	jw_object(jw);
@@ -77,51 +98,94 @@ static void put_usage(struct jw *jw, const struct chat *chat)
 
 /* ---- one JSON object ---- */
 
+static const char *finish_reason(const struct exchange *exchange)
+{
+	return exchange_has_fault(exchange, FAULT_NO_FINISH) ? NULL : exchange->chat.finish_reason;
+}
+
+static void put_choice(struct jw *jw, struct exchange *exchange)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+
+	for (uint64_t i = 0; i < exchange->chat.tokens; i++)
+		put_token(&text, text_of(exchange), i);
+	jw_object(jw);
+	jw_key(jw, "index");
+	jw_u64(jw, 0);
+	jw_key(jw, "message");
+	jw_object(jw);
+	jw_key(jw, "role");
+	jw_string(jw, "assistant");
+	jw_key(jw, "content");
+	jw_string(jw, sbuf_str(&text));
+	jw_object_end(jw);
+	jw_key(jw, "finish_reason");
+	jw_string(jw, finish_reason(exchange));
+	jw_object_end(jw);
+}
+
 static void put_completion(struct exchange *exchange, struct sbuf *body)
 {
-	const struct chat *chat = &exchange->chat;
-	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
 	struct jw jw = { .out = body };
 
-	for (uint64_t i = 0; i < chat->tokens; i++)
-		put_token(&text, exchange->server->script->text, i);
 	put_opening(&jw, exchange, "chat.completion");
 	jw_key(&jw, "choices");
 	jw_array(&jw);
-	jw_object(&jw);
-	jw_key(&jw, "index");
-	jw_u64(&jw, 0);
-	jw_key(&jw, "message");
-	jw_object(&jw);
-	jw_key(&jw, "role");
-	jw_string(&jw, "assistant");
-	jw_key(&jw, "content");
-	jw_string(&jw, sbuf_str(&text));
-	jw_object_end(&jw);
-	jw_key(&jw, "finish_reason");
-	jw_string(&jw, chat->finish_reason);
-	jw_object_end(&jw);
+	if (!exchange_has_fault(exchange, FAULT_DONE_ONLY))
+		put_choice(&jw, exchange);
 	jw_array_end(&jw);
-	put_usage(&jw, chat);
+	chat_put_usage(&jw, &exchange->chat);
 	jw_object_end(&jw);
 }
 
+/* Not by the time of the turn, which may be long: what we tell is what others are measured by. */
 static void count_token(struct exchange *exchange)
 {
 	struct chat_stats *stats = &exchange->server->chats;
 	struct chat *chat = &exchange->chat;
+	usec_t now = clock_monotonic();
 
-	if (chat->sent == 0)
-		histogram_add(&stats->first_token,
-			loop_timers(exchange->server->sim->loop)->now - chat->asked_at);
+	if (chat->sent == 0) {
+		chat->first_at = now;
+		histogram_add(&stats->first_token, now - chat->asked_at);
+	} else {
+		chat->gap_max = max_of(chat->gap_max, now - chat->last_at);
+	}
+	chat->last_at = now;
 	chat->sent++;
 	stats->generation_tokens_total++;
 }
 
-static void count_finished(struct exchange *exchange)
+/* One line for whoever compares his own times with ours. */
+static void tell_chat(FILE *file, const struct chat *chat)
+{
+	_cleanup_(sbuf_fini) struct sbuf line = SBUF_INIT;
+	struct jw jw = { .out = &line };
+
+	jw_object(&jw);
+	jw_key(&jw, "host");
+	jw_string(&jw, chat->host);
+	jw_key(&jw, "asked_at");
+	jw_seconds(&jw, chat->asked_at);
+	jw_key(&jw, "first_at");
+	jw_seconds(&jw, chat->first_at);
+	jw_key(&jw, "last_at");
+	jw_seconds(&jw, chat->last_at);
+	jw_key(&jw, "gap_max");
+	jw_seconds(&jw, chat->gap_max);
+	jw_key(&jw, "tokens");
+	jw_u64(&jw, chat->sent);
+	jw_object_end(&jw);
+	fprintf(file, "%s\n", sbuf_str(&line));
+}
+
+void chat_finish(struct exchange *exchange)
 {
 	struct chat_stats *stats = &exchange->server->chats;
+	FILE *file = exchange->server->sim->chats;
 
+	if (file && exchange->chat.sent > 0)
+		tell_chat(file, &exchange->chat);
 	if (strcmp(exchange->chat.finish_reason, "stop") == 0)
 		stats->stop_total++;
 	else
@@ -129,9 +193,9 @@ static void count_finished(struct exchange *exchange)
 }
 
 /* Whether the engine stands, so that nothing comes any more and the chat keeps its slot. */
-static bool has_stalled(struct exchange *exchange)
+bool chat_has_stalled(struct exchange *exchange)
 {
-	if (!server_has_fault(exchange->server, FAULT_STALL))
+	if (!exchange_has_fault(exchange, FAULT_STALL))
 		return false;
 	exchange->end = END_HOLD;
 	return true;
@@ -142,14 +206,14 @@ static usec_t next_silent(struct exchange *exchange)
 {
 	_cleanup_(sbuf_fini) struct sbuf body = SBUF_INIT;
 
-	if (has_stalled(exchange))
+	if (chat_has_stalled(exchange))
 		return USEC_NEVER;
 	count_token(exchange);
 	if (exchange->chat.sent < exchange->chat.tokens)
-		return exchange->server->script->gap;
+		return gap_of(exchange);
 	put_completion(exchange, &body);
 	answer_json(exchange, 200, sbuf_str(&body));
-	count_finished(exchange);
+	chat_finish(exchange);
 	return USEC_NEVER;
 }
 
@@ -208,7 +272,7 @@ static void put_usage_event(struct exchange *exchange)
 	jw_key(&jw, "choices");
 	jw_array(&jw);
 	jw_array_end(&jw);
-	put_usage(&jw, &exchange->chat);
+	chat_put_usage(&jw, &exchange->chat);
 	jw_object_end(&jw);
 	put_event(&exchange->out, sbuf_str(&data));
 }
@@ -216,19 +280,17 @@ static void put_usage_event(struct exchange *exchange)
 /* What the faults do to a stream that is half way through; false without such a fault. */
 static bool fail_half_way(struct exchange *exchange)
 {
-	const struct server *server = exchange->server;
-
 	if (exchange->chat.sent < exchange->chat.tokens / 2)
 		return false;
-	if (server_has_fault(server, FAULT_FREEZE)) {
+	if (exchange_has_fault(exchange, FAULT_FREEZE)) {
 		exchange->end = END_HOLD;
 		return true;
 	}
-	if (server_has_fault(server, FAULT_TRUNCATE)) {
+	if (exchange_has_fault(exchange, FAULT_TRUNCATE)) {
 		exchange->end = END_CLOSE;
 		return true;
 	}
-	if (server_has_fault(server, FAULT_STREAM_ERROR)) {
+	if (exchange_has_fault(exchange, FAULT_STREAM_ERROR)) {
 		put_event(&exchange->out, stream_error);
 		put_event(&exchange->out, "[DONE]");
 		put_last_chunk(&exchange->out);
@@ -237,27 +299,53 @@ static bool fail_half_way(struct exchange *exchange)
 	return false;
 }
 
-static usec_t next_event(struct exchange *exchange)
+/* The end of a stream, whole or not. */
+static usec_t end_events(struct exchange *exchange)
 {
-	struct chat *chat = &exchange->chat;
-	const char *text = exchange->server->script->text;
-	_cleanup_(sbuf_fini) struct sbuf token = SBUF_INIT;
-	bool is_last = chat->sent + 1 == chat->tokens;
-
-	if (has_stalled(exchange) || fail_half_way(exchange))
-		return USEC_NEVER;
-	if (chat->sent == 0)
-		put_delta(exchange, "assistant", "", NULL);
-	put_token(&token, text, chat->sent);
-	count_token(exchange);
-	put_delta(exchange, NULL, sbuf_str(&token), is_last ? chat->finish_reason : NULL);
-	if (!is_last)
-		return exchange->server->script->gap;
-	if (chat->wants_usage)
+	if (exchange->chat.wants_usage && !exchange_has_fault(exchange, FAULT_DONE_ONLY))
 		put_usage_event(exchange);
 	put_event(&exchange->out, "[DONE]");
 	put_last_chunk(&exchange->out);
-	count_finished(exchange);
+	chat_finish(exchange);
+	return USEC_NEVER;
+}
+
+static void put_ping(struct sbuf *out)
+{
+	sbuf_puts(out, "3\r\n:\n\n\r\n");
+}
+
+static void put_next_token(struct exchange *exchange, bool is_last)
+{
+	_cleanup_(sbuf_fini) struct sbuf token = SBUF_INIT;
+
+	put_token(&token, text_of(exchange), exchange->chat.sent);
+	count_token(exchange);
+	put_delta(exchange, NULL, sbuf_str(&token), is_last ? finish_reason(exchange) : NULL);
+}
+
+static usec_t next_event(struct exchange *exchange)
+{
+	struct chat *chat = &exchange->chat;
+	bool is_last = chat->sent + 1 == chat->tokens;
+
+	if (chat_has_stalled(exchange) || fail_half_way(exchange))
+		return USEC_NEVER;
+	if (exchange_has_fault(exchange, FAULT_DONE_ONLY))
+		return end_events(exchange);
+	if (!chat->is_open)
+		put_delta(exchange, "assistant", "", NULL);
+	chat->is_open = true;
+	if (exchange_has_fault(exchange, FAULT_PING)) {
+		put_ping(&exchange->out);
+		return ping_gap;
+	}
+	put_next_token(exchange, is_last);
+	if (!is_last)
+		return gap_of(exchange);
+	if (!exchange_has_fault(exchange, FAULT_NO_FINISH))
+		return end_events(exchange);
+	put_last_chunk(&exchange->out);
 	return USEC_NEVER;
 }
 
@@ -265,18 +353,25 @@ static usec_t next_event(struct exchange *exchange)
 
 static void run(struct exchange *exchange)
 {
+	const struct script *script = exchange->server->script;
 	struct chat_stats *stats = &exchange->server->chats;
 
 	exchange->chat.phase = CHAT_RUNNING;
-	exchange->wait = exchange->server->script->ttft;
+	exchange->wait = script->ttft + script->prefill * exchange->chat.prompt_tokens;
 	stats->n_running++;
 	stats->prompt_tokens_total += exchange->chat.prompt_tokens;
 }
 
-static void admit(struct exchange *exchange)
+void chat_admit(struct exchange *exchange)
 {
 	struct chat_stats *stats = &exchange->server->chats;
 	uint64_t slots = exchange->server->script->slots;
+	struct slice host = exchange->request.host;
+
+	exchange->chat.asked_at = clock_monotonic();
+	exchange->chat.prompt_tokens = 1 + exchange->request.body.len / BYTES_PER_TOKEN;
+	(void)snprintf(exchange->chat.host, sizeof exchange->chat.host, "%.*s", (int)host.len,
+		host.len > 0 ? host.data : "");
 
 	stats->asked_total++;
 	if (slots == 0 || stats->n_running < slots) {
@@ -311,6 +406,7 @@ void chat_end(struct exchange *exchange)
 		}
 	}
 	chat->phase = CHAT_NONE;
+	sbuf_fini(&chat->later);
 }
 
 /* ---- the request ---- */
@@ -353,8 +449,6 @@ static void begin(struct exchange *exchange, const struct json *document)
 
 	chat->is_stream = is_true(document, "/stream");
 	chat->wants_usage = is_true(document, "/stream_options/include_usage");
-	chat->prompt_tokens = 1 + exchange->request.body.len / BYTES_PER_TOKEN;
-	chat->asked_at = loop_timers(exchange->server->sim->loop)->now;
 	set_length(chat, exchange->server->script, document);
 	exchange->next = chat->is_stream ? next_event : next_silent;
 	if (chat->is_stream) {
@@ -363,10 +457,10 @@ static void begin(struct exchange *exchange, const struct json *document)
 			sbuf_puts(&exchange->out, "Connection: close\r\n");
 		sbuf_puts(&exchange->out, "\r\n");
 	}
-	admit(exchange);
+	chat_admit(exchange);
 }
 
-void chat_answer(struct exchange *exchange)
+struct json *chat_read(struct exchange *exchange)
 {
 	struct slice body = exchange->request.body;
 	_cleanup_(json_freep) struct json *document = NULL;
@@ -380,5 +474,14 @@ void chat_answer(struct exchange *exchange)
 			"{\"error\":{\"message\":\"The model does not exist.\","
 			"\"type\":\"NotFoundError\",\"param\":\"model\",\"code\":404}}");
 	else
+		return take_ptr(document);
+	return NULL;
+}
+
+void chat_answer(struct exchange *exchange)
+{
+	_cleanup_(json_freep) struct json *document = chat_read(exchange);
+
+	if (document)
 		begin(exchange, document);
 }

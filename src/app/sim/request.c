@@ -16,6 +16,7 @@ struct head {
 	uint64_t content_length;
 	bool has_transfer_encoding;
 	bool keep_alive;
+	struct slice host;
 };
 
 bool slice_is(struct slice slice, const char *text)
@@ -87,6 +88,8 @@ static int parse_header(struct slice line, struct head *head)
 
 	if (slice_is_nocase(name, "content-length"))
 		return parse_length(value, &head->content_length);
+	if (slice_is_nocase(name, "host"))
+		head->host = value;
 	if (slice_is_nocase(name, "transfer-encoding"))
 		head->has_transfer_encoding = true;
 	if (slice_is_nocase(name, "connection") && slice_is_nocase(value, "close"))
@@ -119,6 +122,7 @@ int request_parse(const char *data, size_t len, struct request *ret_request)
 		return -ENOTSUP;
 	if (head.content_length > REQUEST_MAX_BODY)
 		return -E2BIG;
+	request.host = head.host;
 	request.body = (struct slice){ data + head_len, (size_t)head.content_length };
 	request.is_head = slice_is(request.method, "HEAD");
 	request.keep_alive = head.keep_alive;

@@ -13,6 +13,9 @@
 #include <string.h>
 
 const struct fault_desc fault_table[FAULT_N] = {
+	[FAULT_DEGENERATE] = { "degenerate",
+		"answers are one token over and over; embeddings are zero" },
+	[FAULT_DONE_ONLY] = { "done_only", "streams hold nothing but [DONE], chats no choice" },
 	[FAULT_DRIP] = { "drip", "answers arrive 16 bytes at a time, every 200 ms" },
 	[FAULT_ERROR] = { "error", "every answer is 500", .status = 500,
 		.body = "{\"error\":{\"message\":\"CUDA error: an illegal memory access was "
@@ -23,6 +26,15 @@ const struct fault_desc fault_table[FAULT_N] = {
 	[FAULT_LOADING] = { "loading", "every answer is 503: the model is loading", .status = 503,
 		.body = "{\"error\":{\"message\":\"Loading model\",\"type\":\"unavailable_error\","
 			"\"code\":503}}" },
+	[FAULT_NO_FINISH] = { "no_finish", "chats end cleanly, but without a finish reason" },
+	[FAULT_OVERLOAD] = { "overload", "every answer is 503: the server is overloaded",
+		.status = 503,
+		.body = "{\"error\":{\"message\":\"The server is overloaded.\",\"type\":"
+			"\"service_unavailable_error\",\"code\":\"server_is_overloaded\"}}" },
+	[FAULT_PING] = { "ping", "chat streams carry comments instead of tokens" },
+	[FAULT_QUOTA] = { "quota", "every answer is 429: the quota is used up", .status = 429,
+		.body = "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":"
+			"\"insufficient_quota\",\"code\":\"insufficient_quota\"}}" },
 	[FAULT_RATE_LIMIT] = { "rate_limit", "every answer is 429 with Retry-After: 5",
 		.status = 429, .headers = "Retry-After: 5\r\n",
 		.body = "{\"error\":{\"message\":\"Rate limit reached\",\"type\":"
@@ -30,11 +42,17 @@ const struct fault_desc fault_table[FAULT_N] = {
 	[FAULT_REFUSE] = { "refuse", "nobody listens" },
 	[FAULT_RESET] = { "reset", "connections are reset once the request is read" },
 	[FAULT_SLOW] = { "slow", "every answer comes 3 s later" },
+	[FAULT_SLOW_TOKENS] = { "slow_tokens", "tokens come one a second" },
 	[FAULT_STALL] = { "stall", "the engine stands: chat never answers, the rest is fine" },
 	[FAULT_STREAM_ERROR] = { "stream_error", "streams carry an error half way, under a 200" },
 	[FAULT_TRUNCATE] = { "truncate", "connections close half way through the answer" },
+	[FAULT_UNAUTHORIZED] = { "unauthorized", "every answer is 401: the key is wrong",
+		.status = 401,
+		.body = "{\"error\":{\"message\":\"Incorrect API key provided\",\"type\":"
+			"\"invalid_request_error\",\"code\":\"invalid_api_key\"}}" },
 	[FAULT_VANISH] = { "vanish", "new connections get no reply at all, like a dead host" },
 	[FAULT_WRONG_MODEL] = { "wrong_model", "another model is loaded" },
+	[FAULT_WRONG_TEXT] = { "wrong_text", "chats answer something else; so do embeddings" },
 };
 
 static_assert(FAULT_N <= 32, "a set of faults is 32 bits");
@@ -84,6 +102,21 @@ static int set_header(struct script *script, struct arena *arena, size_t offset,
 		return -EINVAL;
 	sbuf_printf(lines, "%s\r\n", text);
 	return lines->failed ? -ENOMEM : 0;
+}
+
+static int set_spared(struct script *script, struct arena *arena, size_t offset, const char *text)
+{
+	const char *path = arena_strdup(arena, text);
+
+	(void)offset; /* two fields make the list */
+	if (!path)
+		return -ENOMEM;
+	if (script->n_spared == SCRIPT_MAX_SPARED)
+		return -E2BIG;
+	if (*path != '/')
+		return -EINVAL;
+	script->spared[script->n_spared++] = path;
+	return 0;
 }
 
 /* The words after the name of a fault, each followed by a duration. */
@@ -148,7 +181,10 @@ const struct script_key script_keys[] = {
 	{ "tokens", "N", "16", "tokens of a chat answer, unless the request allows fewer",
 		set_number, FIELD(tokens) },
 	{ "ttft", "DURATION", "20ms", "time to the first token", set_duration, FIELD(ttft) },
+	{ "prefill", "DURATION", "0", "added to ttft for each token of the prompt", set_duration,
+		FIELD(prefill) },
 	{ "gap", "DURATION", "5ms", "time between tokens", set_duration, FIELD(gap) },
+	{ "dimension", "N", "384", "numbers in an embedding", set_number, FIELD(dimension) },
 	{ "slots", "N", "0", "chats that run at once, others wait; 0 = no limit", set_number,
 		FIELD(slots) },
 	{ "threads", "N", "0",
@@ -172,6 +208,10 @@ const struct script_key script_keys[] = {
 	{ "fault", "NAME [at D] [for D] [every D]", NULL,
 		"a fault and its schedule after the start; may be repeated", set_plan,
 		FIELD(plans) },
+	{ "spare", "PATH", NULL,
+		"a path that answers well whatever fault is on, unless nobody listens; may be "
+		"repeated",
+		set_spared, FIELD(spared) },
 };
 
 const size_t script_keys_count = array_size(script_keys);
@@ -222,6 +262,8 @@ int script_check(struct script *script, char *ret_error, size_t error_size)
 		problem = "status: expected 100 to 599";
 	else if (script->tokens == 0)
 		problem = "tokens: expected at least 1";
+	else if (script->dimension == 0 || script->dimension > SCRIPT_MAX_DIMENSION)
+		problem = "dimension: expected 1 to 4096";
 	else if ((script->tls_certificate == NULL) != (script->tls_key == NULL))
 		problem = "tls_certificate and tls_key go together";
 	if (problem) {

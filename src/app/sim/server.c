@@ -114,7 +114,7 @@ static ssize_t send_some(struct connection *connection, const char *data, size_t
 
 static bool is_dripping(const struct connection *connection)
 {
-	return connection->exchange.server->faults & FAULT_BIT(FAULT_DRIP);
+	return exchange_has_fault(&connection->exchange, FAULT_DRIP);
 }
 
 static void flush(struct connection *connection)
@@ -204,8 +204,8 @@ static void start_sending(struct connection *connection)
  * never whole, do this for themselves. */
 static void cut_answer(struct exchange *exchange)
 {
-	bool freezes = server_has_fault(exchange->server, FAULT_FREEZE);
-	bool truncates = server_has_fault(exchange->server, FAULT_TRUNCATE);
+	bool freezes = exchange_has_fault(exchange, FAULT_FREEZE);
+	bool truncates = exchange_has_fault(exchange, FAULT_TRUNCATE);
 
 	if (exchange->body_at == 0 || !(freezes || truncates))
 		return;
@@ -242,7 +242,7 @@ void exchange_go(struct exchange *exchange)
 /* Fills the exchange with what the faults say, or with the real answer. */
 static void answer_or_fail(struct exchange *exchange)
 {
-	unsigned faults = exchange->server->faults;
+	unsigned faults = exchange->is_spared ? 0 : exchange->server->faults;
 
 	if (faults & (FAULT_BIT(FAULT_HANG) | FAULT_BIT(FAULT_VANISH))) {
 		exchange->end = END_HOLD;
@@ -273,13 +273,22 @@ static void answer_or_fail(struct exchange *exchange)
 	cut_answer(exchange);
 }
 
-static usec_t delay_of(const struct server *server)
+static usec_t delay_of(const struct exchange *exchange)
 {
+	const struct server *server = exchange->server;
 	const struct script *script = server->script;
 
 	return script->delay +
 	       (script->jitter > 0 ? rand_below(&server->sim->rand, script->jitter) : 0) +
-	       (server->faults & FAULT_BIT(FAULT_SLOW) ? slow_delay : 0);
+	       (exchange_has_fault(exchange, FAULT_SLOW) ? slow_delay : 0);
+}
+
+static bool is_spared(const struct script *script, struct slice path)
+{
+	for (size_t i = 0; i < script->n_spared; i++)
+		if (slice_is(path, script->spared[i]))
+			return true;
+	return false;
 }
 
 static void begin_exchange(struct connection *connection)
@@ -296,10 +305,11 @@ static void begin_exchange(struct connection *connection)
 	exchange->wait = 0;
 	exchange->body_at = 0;
 	exchange->chat = (struct chat){ 0 };
+	exchange->is_spared = is_spared(server->script, exchange->request.path);
 	answer_or_fail(exchange);
 	in->len -= exchange->request.size;
 	memmove(in->data, in->data + exchange->request.size, in->len);
-	delay = delay_of(server);
+	delay = delay_of(exchange);
 	if (delay == 0) {
 		start_sending(connection);
 		return;
@@ -593,6 +603,11 @@ static void on_retry(struct timer *timer)
 bool server_has_fault(const struct server *server, enum fault fault)
 {
 	return server->faults & FAULT_BIT(fault);
+}
+
+bool exchange_has_fault(const struct exchange *exchange, enum fault fault)
+{
+	return !exchange->is_spared && server_has_fault(exchange->server, fault);
 }
 
 const char *server_model(const struct server *server)

@@ -26,6 +26,7 @@ static void print_help(void)
 {
 	printf("modelhealth-sim [--config FILE] [--listen ADDRESS[,KEY=VALUE]...]... [OPTION]...\n"
 	       "Simulated model servers on loopback, with faults.\n\n"
+	       "  --chats FILE      write when each chat was asked and had its tokens, as JSON lines\n"
 	       "  --config FILE     YAML: control, seed, and servers with the settings below\n"
 	       "  --control ADDRESS answer GET /_sim and POST /_sim/fault here\n"
 	       "  --listen SERVER   one server: its address, then settings; may be repeated\n"
@@ -45,7 +46,7 @@ static void print_help(void)
 	for (enum fault fault = 0; fault < FAULT_N; fault++)
 		printf("  %-14s%s\n", fault_table[fault].name, fault_table[fault].help);
 	printf("\nEvery server answers GET /v1/models, GET /metrics (in the words of vLLM) and\n"
-	       "POST /v1/chat/completions; /health and every other path give the plain answer.\n"
+	       "POST /v1/chat/completions and /v1/embeddings; /health and every other path give the plain answer.\n"
 	       "Control: curl -X POST 'http://ADDRESS/_sim/fault?name=FAULT&server=NAME&for=30s'\n"
 	       "(no server: all; no for: until &set=off; name=none ends every fault).\n");
 }
@@ -60,10 +61,17 @@ static int load_config(struct load *load, const char *path)
 	return r;
 }
 
+/* What the command line says apart from the servers. */
+struct settings {
+	bool is_quiet;
+	const char *chats; /* a file, or NULL */
+};
+
 /* Returns -1 to go on, or the exit status. */
-static int read_options(int argc, char **argv, struct load *load, bool *ret_quiet)
+static int read_options(int argc, char **argv, struct load *load, struct settings *settings)
 {
 	enum {
+		OPTION_CHATS,
 		OPTION_CONFIG,
 		OPTION_CONTROL,
 		OPTION_HELP,
@@ -73,6 +81,7 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 		OPTION_VERSION
 	};
 	static const struct option options[] = {
+		{ "chats", required_argument, NULL, OPTION_CHATS },
 		{ "config", required_argument, NULL, OPTION_CONFIG },
 		{ "control", required_argument, NULL, OPTION_CONTROL },
 		{ "help", no_argument, NULL, OPTION_HELP },
@@ -88,6 +97,9 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case OPTION_CHATS:
+			settings->chats = optarg;
+			break;
 		case OPTION_CONFIG:
 			if (load_config(load, optarg) < 0)
 				return EXIT_USAGE;
@@ -102,7 +114,7 @@ static int read_options(int argc, char **argv, struct load *load, bool *ret_quie
 			r = load_server(load, optarg, error, sizeof error);
 			break;
 		case OPTION_QUIET:
-			*ret_quiet = true;
+			settings->is_quiet = true;
 			break;
 		case OPTION_SEED:
 			r = load_seed(load, optarg, error, sizeof error);
@@ -183,9 +195,9 @@ static void fini_servers(struct sim *sim)
 	free(sim->servers);
 }
 
-static int run(const struct load *load)
+static int run(const struct load *load, FILE *chats)
 {
-	struct sim sim = { 0 };
+	struct sim sim = { .chats = chats };
 	char error[ERROR_SIZE] = "out of memory";
 	int r = loop_new(&sim.loop);
 
@@ -210,17 +222,24 @@ static int run(const struct load *load)
 int main(int argc, char **argv)
 {
 	struct load load;
-	bool is_quiet = false;
+	struct settings settings = { 0 };
+	FILE *chats = NULL;
 	int status = EXIT_FAILURE;
 
 	if (load_init(&load) == 0)
-		status = read_options(argc, argv, &load, &is_quiet);
+		status = read_options(argc, argv, &load, &settings);
+	if (status < 0 && settings.chats && !(chats = fopen(settings.chats, "we"))) {
+		fprintf(stderr, "modelhealth-sim: %s: %s\n", settings.chats, strerror(errno));
+		status = EXIT_FAILURE;
+	}
 	if (status < 0) {
-		if (!is_quiet)
+		if (!settings.is_quiet)
 			log_set_sink(print_record, NULL, LOG_LEVEL_INFO);
 		raise_descriptor_limit();
-		status = run(&load);
+		status = run(&load, chats);
 	}
+	if (chats && fclose(chats) != 0 && status == EXIT_SUCCESS)
+		status = EXIT_FAILURE; /* the file is not whole */
 	load_fini(&load);
 	return status;
 }

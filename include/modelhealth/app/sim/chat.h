@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenAI-style chat as the simulated servers speak it: JSON or server-sent events, with the pace
- * of the script, a limit of slots, and counters that really advance.
+ * OpenAI-style inference as the simulated servers speak it: chats as JSON or server-sent events
+ * and embeddings, with the pace of the script, a limit of slots, and counters that really advance.
  */
 #pragma once
 
@@ -11,7 +11,13 @@
 #include <sys/queue.h>
 
 struct exchange;
+struct json;
+struct jw;
 struct script;
+
+enum {
+	CHAT_HOST_SIZE = 64
+};
 
 TAILQ_HEAD(chat_queue, chat);
 
@@ -25,7 +31,7 @@ struct chat_stats {
 	struct histogram first_token;
 };
 
-/* One chat, from the request to the last token or the end of the connection. */
+/* One chat or embedding, from the request to the last token or the end of the connection. */
 struct chat {
 	enum {
 		CHAT_NONE,
@@ -34,14 +40,31 @@ struct chat {
 	} phase;
 
 	bool is_stream, wants_usage;
+	bool is_open; /* the role has been sent */
 	uint64_t tokens, sent, prompt_tokens;
 	const char *finish_reason;
-	usec_t asked_at;
-	TAILQ_ENTRY(chat) link; /* in the queue, while waiting */
+	/* as asked, and as the clock was when the bytes were handed to the kernel */
+	usec_t asked_at, first_at, last_at, gap_max;
+	char host[CHAT_HOST_SIZE]; /* as the client calls us */
+	struct sbuf later;         /* an answer that is ready before its time */
+	TAILQ_ENTRY(chat) link;    /* in the queue, while waiting */
 };
 
 /* Answers POST /v1/chat/completions. */
 void chat_answer(struct exchange *exchange);
+
+/*
+ * What chats share with embeddings. chat_read gives the JSON of the request, owned by the caller,
+ * or answers that it is wrong and gives NULL. chat_admit counts it and gives it a slot or a place
+ * in the queue; ->next is called at its turn and the time to the first token later.
+ * chat_has_stalled: the engine stands, and ->next has nothing more to do. chat_finish counts
+ * a whole answer.
+ */
+struct json *chat_read(struct exchange *exchange);
+void chat_admit(struct exchange *exchange);
+bool chat_has_stalled(struct exchange *exchange);
+void chat_finish(struct exchange *exchange);
+void chat_put_usage(struct jw *jw, const struct chat *chat);
 
 /* Takes a chat that finished, or whose connection died, off the books; the next one waiting gets
  * the slot. Does nothing for an exchange that is no chat. */

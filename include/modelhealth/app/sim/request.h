@@ -19,8 +19,8 @@ struct slice {
 };
 
 struct request {
-	struct slice method, path, query, body; /* borrowed from the parsed buffer */
-	bool is_head;                           /* the answer has no body */
+	struct slice method, path, query, host, body; /* borrowed from the parsed buffer */
+	bool is_head;                                 /* the answer has no body */
 	bool keep_alive;
 	size_t size; /* bytes of the buffer that the request took */
 };

@@ -8,21 +8,30 @@
 #include "modelhealth/base/sbuf.h"
 
 enum fault {
+	FAULT_DEGENERATE,
+	FAULT_DONE_ONLY,
 	FAULT_DRIP,
 	FAULT_ERROR,
 	FAULT_FREEZE,
 	FAULT_GARBAGE,
 	FAULT_HANG,
 	FAULT_LOADING,
+	FAULT_NO_FINISH,
+	FAULT_OVERLOAD,
+	FAULT_PING,
+	FAULT_QUOTA,
 	FAULT_RATE_LIMIT,
 	FAULT_REFUSE,
 	FAULT_RESET,
 	FAULT_SLOW,
+	FAULT_SLOW_TOKENS,
 	FAULT_STALL,
 	FAULT_STREAM_ERROR,
 	FAULT_TRUNCATE,
+	FAULT_UNAUTHORIZED,
 	FAULT_VANISH,
 	FAULT_WRONG_MODEL,
+	FAULT_WRONG_TEXT,
 	FAULT_N
 };
 
@@ -52,7 +61,9 @@ struct fault_plan {
 };
 
 enum {
-	SCRIPT_MAX_PLANS = 16
+	SCRIPT_MAX_PLANS = 16,
+	SCRIPT_MAX_SPARED = 8,
+	SCRIPT_MAX_DIMENSION = 4096, /* as of the largest models */
 };
 
 struct script {
@@ -64,14 +75,17 @@ struct script {
 	const char *body;
 	struct sbuf headers; /* extra header lines of the plain answer */
 	usec_t delay, jitter;
-	usec_t ttft, gap;
+	usec_t ttft, prefill, gap;
 	uint64_t tokens;
-	uint64_t slots;   /* 0 = no limit */
-	uint64_t threads; /* connections served at once, the others wait; 0 = no limit */
-	usec_t idle;      /* 0 = idle connections stay */
+	uint64_t dimension; /* of an embedding */
+	uint64_t slots;     /* 0 = no limit */
+	uint64_t threads;   /* connections served at once, the others wait; 0 = no limit */
+	usec_t idle;        /* 0 = idle connections stay */
 	const char *tls_certificate, *tls_key;
 	struct fault_plan plans[SCRIPT_MAX_PLANS];
 	size_t n_plans;
+	const char *spared[SCRIPT_MAX_SPARED]; /* paths whose answers no fault touches */
+	size_t n_spared;
 };
 
 struct script_key {

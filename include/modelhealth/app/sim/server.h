@@ -11,6 +11,8 @@
 #include "modelhealth/base/sbuf.h"
 #include "modelhealth/base/timer.h"
 
+#include <stdio.h>
+
 struct loop;
 struct server;
 struct tlsd;
@@ -21,6 +23,7 @@ struct sim {
 	struct rand rand;
 	struct server *servers;
 	size_t n_servers;
+	FILE *chats; /* borrowed: where finished chats are told, or NULL */
 };
 
 struct fault_switch {
@@ -65,6 +68,7 @@ struct exchange {
 	struct server *server;
 	struct request request; /* its slices are valid only while the answer begins */
 	struct sbuf out;        /* what is ready to be sent */
+	bool is_spared;         /* no fault concerns it */
 	size_t body_at;         /* where the body begins in out, while out is whole */
 	enum exchange_end end;
 	/* Set by answers that come in pieces: appends the next piece and returns the time until the
@@ -85,6 +89,9 @@ void server_fini(struct server *server);
 void server_fault_on(struct server *server, enum fault fault, usec_t duration);
 void server_fault_off(struct server *server, enum fault fault);
 bool server_has_fault(const struct server *server, enum fault fault);
+
+/* As server_has_fault, but never for a request that faults spare. */
+bool exchange_has_fault(const struct exchange *exchange, enum fault fault);
 
 /* The model that is loaded at the moment. */
 const char *server_model(const struct server *server);
