@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The modes that are about the configuration: --check, --dump-config, --reload.
+ * The modes that are about the configuration: --check, --dump-config, --list-types, --reload.
  */
 #include "modelhealth/app/options.h"
 #include "modelhealth/app/services.h"
 #include "modelhealth/base/sbuf.h"
+#include "modelhealth/checks/kinds.h"
+#include "modelhealth/core/check.h"
 #include "modelhealth/io/adminpost.h"
 #include "modelhealth/io/conffile.h"
 #include "modelhealth/text/json.h"
@@ -79,7 +81,7 @@ int run_check(const struct options *options)
 	struct config *config;
 	size_t checks = 0;
 
-	if (!load_or_complain(options->config_path, &config))
+	if (!load_or_complain(options, &config))
 		return EXIT_CONFIG;
 	for (size_t i = 0; i < config->n_endpoints; i++)
 		checks += config->endpoints[i].n_checks;
@@ -95,10 +97,30 @@ int run_dump_config(const struct options *options)
 	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
 	struct config *config;
 
-	if (!load_or_complain(options->config_path, &config))
+	if (!load_or_complain(options, &config))
 		return EXIT_CONFIG;
 	conf_dump(config, &out);
 	config_unref(config);
+	if (out.failed) {
+		fprintf(stderr, "modelhealthd: out of memory\n");
+		return EXIT_SYSTEM;
+	}
+	(void)fputs(sbuf_str(&out), stdout);
+	return EXIT_OK;
+}
+
+int run_list_types(const struct options *options)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
+	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
+	int r = conffile_list_types(options->profiles_dir, &errors, &out);
+
+	for (const struct check_kind *const *kind = check_kinds; *kind; kind++)
+		sbuf_printf(&out, "%s\tchecks of this kind alone\n", (*kind)->name);
+	if (r < 0) {
+		complain(options->profiles_dir, &errors, r);
+		return EXIT_CONFIG;
+	}
 	if (out.failed) {
 		fprintf(stderr, "modelhealthd: out of memory\n");
 		return EXIT_SYSTEM;

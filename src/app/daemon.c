@@ -374,8 +374,8 @@ static int build(struct daemon *daemon)
 			},
 			&daemon->status);
 	if (r == 0)
-		r = loader_new(loop, daemon->options->config_path, check_kinds, on_loaded, daemon,
-			&daemon->loader);
+		r = loader_new(loop, daemon->options->config_path, daemon->options->profiles_dir,
+			check_kinds, on_loaded, daemon, &daemon->loader);
 	if (r == 0)
 		r = watch_signals(daemon);
 	if (r < 0)
@@ -426,7 +426,7 @@ int run_daemon(const struct options *options)
 	struct config *config;
 	int r;
 
-	if (!load_or_complain(options->config_path, &config))
+	if (!load_or_complain(options, &config))
 		return EXIT_CONFIG;
 	services_start_log(&daemon.services, options);
 	notify_open(&daemon.notify);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -19,8 +20,11 @@ static const char usage[] =
 	"\n"
 	"  -c, --config FILE        configuration, default " MODELHEALTH_SYSCONFDIR
 	"/modelhealthd/modelhealthd.yaml\n"
+	"      --profiles DIR       own profiles of servers, NAME.yaml each, default " MODELHEALTH_SYSCONFDIR
+	"/modelhealthd/profiles\n"
 	"      --check              load the configuration, print every error, exit 0 or 2\n"
 	"      --dump-config        print the effective configuration, secrets as ***\n"
+	"      --list-types         print the types of servers that are known, and what they are\n"
 	"      --once [NAME]...     check every endpoint (or those named) once and print the results,\n"
 	"                           with one name also the phases of its inferences; exit 0 when all\n"
 	"                           are up, 1 when some are not\n"
@@ -42,6 +46,8 @@ enum {
 	OPTION_ONCE,
 	OPTION_RELOAD,
 	OPTION_OUTPUT,
+	OPTION_LIST_TYPES,
+	OPTION_PROFILES,
 	OPTION_LOG_FORMAT,
 	OPTION_LOG_LEVEL,
 };
@@ -51,10 +57,12 @@ static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "dump-config", no_argument, NULL, OPTION_DUMP_CONFIG },
 	{ "help", no_argument, NULL, 'h' },
+	{ "list-types", no_argument, NULL, OPTION_LIST_TYPES },
 	{ "log-format", required_argument, NULL, OPTION_LOG_FORMAT },
 	{ "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
 	{ "once", no_argument, NULL, OPTION_ONCE },
 	{ "output", required_argument, NULL, OPTION_OUTPUT },
+	{ "profiles", required_argument, NULL, OPTION_PROFILES },
 	{ "reload", no_argument, NULL, OPTION_RELOAD },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -92,6 +100,13 @@ static int parse_log_format(struct options *options, const char *value)
 	return choice >= 0 ? -1 : refuse("--log-format", value, "text or json");
 }
 
+static bool is_directory(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 static int parse_option(struct options *options, int option)
 {
 	switch (option) {
@@ -113,6 +128,12 @@ static int parse_option(struct options *options, int option)
 	case OPTION_ONCE:
 		options->mode = RUN_ONCE;
 		return -1;
+	case OPTION_LIST_TYPES:
+		options->mode = RUN_LIST_TYPES;
+		return -1;
+	case OPTION_PROFILES:
+		options->profiles_dir = optarg;
+		return is_directory(optarg) ? -1 : refuse("--profiles", optarg, "a directory");
 	case OPTION_RELOAD:
 		options->mode = RUN_RELOAD;
 		return -1;
@@ -135,6 +156,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	struct options options = {
 		.config_path = MODELHEALTH_SYSCONFDIR "/modelhealthd/modelhealthd.yaml",
+		.profiles_dir = MODELHEALTH_SYSCONFDIR "/modelhealthd/profiles",
 		.log_level = LOG_LEVEL_INFO,
 	};
 	int option;
@@ -188,6 +210,7 @@ int main(int argc, char **argv)
 		[RUN_DUMP_CONFIG] = run_dump_config,
 		[RUN_ONCE] = run_once,
 		[RUN_RELOAD] = run_reload,
+		[RUN_LIST_TYPES] = run_list_types,
 	};
 	struct options options;
 	int code;

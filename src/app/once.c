@@ -181,7 +181,7 @@ int run_once(const struct options *options)
 	struct config *config;
 	int code = EXIT_SYSTEM;
 
-	if (!load_or_complain(options->config_path, &config))
+	if (!load_or_complain(options, &config))
 		return EXIT_CONFIG;
 	if (!names_exist(config, options->names)) {
 		config_unref(config);

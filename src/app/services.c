@@ -31,13 +31,14 @@ void complain(const char *path, const struct conf_errors *errors, int error)
 		fprintf(stderr, "modelhealthd: %s: %s\n", path, strerror(-error));
 }
 
-bool load_or_complain(const char *path, struct config **ret_config)
+bool load_or_complain(const struct options *options, struct config **ret_config)
 {
 	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
-	int r = conffile_load(path, check_kinds, &errors, ret_config);
+	int r = conffile_load(
+		options->config_path, options->profiles_dir, check_kinds, &errors, ret_config);
 
 	if (r < 0)
-		complain(path, &errors, r);
+		complain(options->config_path, &errors, r);
 	return r == 0;
 }
 

@@ -77,7 +77,7 @@ int client_check_names(const struct client *client, struct conf_scope *scope, co
 	for (size_t i = 0; i < client->variables.n; i++)
 		names[n_names++] = client->variables.items[i].name;
 	if (!model && template_uses(text, "model"))
-		return conf_error(scope, conf_node(scope, key),
+		return conf_error(scope, conf_blame(scope, key),
 			"%s needs a model: set models: [ NAME ]", key);
 
 	const char *unknown = template_unknown(text, names, n_names, &len);
@@ -90,7 +90,7 @@ int client_check_names(const struct client *client, struct conf_scope *scope, co
 
 	if (!name)
 		return -ENOMEM;
-	return conf_error(scope, conf_node(scope, key),
+	return conf_error(scope, conf_blame(scope, key),
 		"%s needs a value for ${%s}: set variables: { %s: … }%s%s%s", key, name, name,
 		near ? " (did you mean ${" : "", near ? near : "", near ? "}?)" : "");
 }

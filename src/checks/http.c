@@ -157,7 +157,7 @@ static const char *answer_header(void *transfer, const char *name, size_t index)
 static void judge_more(
 	const struct http_params *http, const struct observation *seen, struct result *result)
 {
-	if (http->is_status_expected)
+	if (http->expect.status.source)
 		expect_judge(&http->expect, seen, result);
 	else
 		expect_judge_more(&http->expect, seen, result);

@@ -155,7 +155,6 @@ int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struc
 	if (!is_token(http->method))
 		return conf_error(
 			scope, conf_node(scope, "method"), "\"%s\" is not a method", http->method);
-	http->is_status_expected = conf_has(scope, "expect.status");
 	http->client.target.may_turn_to_tls = http->redirects > 0;
 	r = client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
 	if (r == 0)

@@ -6,20 +6,20 @@
  */
 #include "modelhealth/core/conf.h"
 
-#include "modelhealth/base/rand.h"
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/confcheck.h"
 #include "modelhealth/core/conffill.h"
 #include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/conflevel.h"
 #include "modelhealth/core/confmemo.h"
+#include "modelhealth/core/profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	MAX_NAME_BYTES = 128,
-	MAX_CHECKS = 32,      /* of one endpoint */
-	MAX_KIND_TABLES = 64, /* in one list of tables */
+	MAX_NAMES = 256 /* that did-you-mean looks at */
 };
 
 /* What a load knows besides the scope. */
@@ -31,38 +31,6 @@ struct build {
 	bool has_all_names; /* every endpoint has one */
 	bool is_partial;    /* a file could not be read: what is missing may stand there */
 };
-
-/* ---- names ---- */
-
-static int check_name(struct conf_scope *scope, const struct node *node, const char *name,
-	int (*report)(struct conf_scope *, const struct node *, const char *, ...))
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789._-";
-	size_t len = strlen(name);
-
-	if (node->is_secret)
-		return report(scope, node, "names are public; a secret cannot stand here");
-	if (len > 0 && len <= MAX_NAME_BYTES && strspn(name, letters) == len &&
-		!strchr("._-", name[0]))
-		return 0;
-	return report(scope, node,
-		"expected a name of letters, digits and . _ - that begins with a letter or digit "
-		"and has at most %d bytes",
-		MAX_NAME_BYTES);
-}
-
-/* Whether node is a mapping to look into; reports when it is something else but nothing. */
-static bool is_block(struct conf_scope *scope, const struct node *node, enum node_type type)
-{
-	if (!node || node->is_bad || node_is_null(node))
-		return false;
-	if (node->type == type)
-		return true;
-	(void)conf_error(scope, node, "expected a %s, got %s",
-		type == NODE_MAPPING ? "mapping" : "list", conf_got(scope, node));
-	return false;
-}
 
 /* ---- defaults and groups ---- */
 
@@ -86,63 +54,26 @@ static struct node *find_group(const struct build *build, const char *name)
 	return found ? *found : NULL;
 }
 
-/* The tables of keys that defaults and groups may hold; returns how many. */
-static size_t level_tables(conf_kinds kinds, const struct conf_key *ret_tables[MAX_KIND_TABLES])
-{
-	size_t n = 0;
-
-	ret_tables[n++] = conf_shared_keys;
-	ret_tables[n++] = conf_pace_keys;
-	for (; *kinds && n < MAX_KIND_TABLES; kinds++)
-		ret_tables[n++] = (*kinds)->keys;
-	return n;
-}
-
-/* Tries the values of a level on scratch structs, so that an unused level is checked too. */
-static int try_level(struct build *build, struct node *level)
-{
-	struct conf_scope *scope = &build->scope;
-	const struct conf_levels levels = { .node = { level }, .n = 1 };
-	const struct conf_key *tables[MAX_KIND_TABLES];
-	struct endpoint_spec endpoint = { 0 };
-	struct check_spec check = { 0 };
-	int rc;
-
-	rc = conf_check_names(scope, tables, level_tables(scope->kinds, tables), level);
-	if (rc == -ENOMEM)
-		return rc;
-	scope->is_dry = true;
-	rc = conf_fill(scope, conf_shared_keys, &levels, &endpoint);
-	if (rc != -ENOMEM)
-		rc = conf_fill(scope, conf_pace_keys, &levels, &check);
-	for (conf_kinds kind = scope->kinds; *kind && rc != -ENOMEM; kind++) {
-		void *params = arena_alloc(conf_arena(scope), (*kind)->params_size);
-
-		rc = params ? conf_fill(scope, (*kind)->keys, &levels, params) : -ENOMEM;
-	}
-	scope->is_dry = false;
-	return rc == -ENOMEM ? rc : 0;
-}
-
 static int build_levels(struct build *build, const struct node *root)
 {
 	struct node *defaults = node_get(root, "defaults");
 	struct node *groups = node_get(root, "groups");
 
-	if (is_block(&build->scope, defaults, NODE_MAPPING)) {
+	if (conf_is_block(&build->scope, defaults, NODE_MAPPING)) {
 		build->defaults = defaults;
-		if (try_level(build, defaults) < 0)
+		if (conf_try_level(&build->scope, defaults) < 0)
 			return -ENOMEM;
 	}
-	if (!is_block(&build->scope, groups, NODE_MAPPING))
+	if (!conf_is_block(&build->scope, groups, NODE_MAPPING))
 		return 0;
 	build->groups = calloc(groups->n_children + 1, sizeof build->groups[0]);
 	if (!build->groups)
 		return -ENOMEM;
 	for (struct node *group = groups->first_child; group; group = group->next) {
-		(void)check_name(&build->scope, group, group->key, conf_key_error);
+		(void)conf_check_name(&build->scope, group, group->key, conf_key_error);
 		build->groups[build->n_groups++] = group;
-		if (is_block(&build->scope, group, NODE_MAPPING) && try_level(build, group) < 0)
+		if (conf_is_block(&build->scope, group, NODE_MAPPING) &&
+			conf_try_level(&build->scope, group) < 0)
 			return -ENOMEM;
 	}
 	qsort(build->groups, build->n_groups, sizeof build->groups[0], compare_key);
@@ -159,252 +90,18 @@ static int build_levels(struct build *build, const struct node *root)
 	return 0;
 }
 
-/* ---- one check ---- */
-
-/* A value beyond its limit has no meaning. One that an outer level set is cut; one that stands
- * beside the limit, or further in, is a mistake. */
-static int settle_limit(struct conf_scope *scope, const char *name, usec_t *value,
-	const char *limit_name, usec_t limit)
-{
-	size_t level = CONF_MAX_LEVELS;
-	size_t limit_level = CONF_MAX_LEVELS;
-	const struct node *node = conf_levels_find(&scope->levels, name, &level);
-	char text[DURATION_TEXT_SIZE];
-
-	if (*value <= limit)
-		return 0;
-	(void)conf_levels_find(&scope->levels, limit_name, &limit_level);
-	if (!node || level > limit_level) {
-		*value = limit;
-		return 0;
-	}
-	duration_format(limit, text);
-	return conf_error(scope, node, "%s is longer than %s, which is %s", conf_got(scope, node),
-		limit_name, text);
-}
-
-static int settle_timeouts(struct conf_scope *scope, struct timeouts *timeout)
-{
-	const struct {
-		const char *name;
-		usec_t *value;
-	} parts[] = {
-		{ "timeout.connect", &timeout->connect },
-		{ "timeout.first_byte", &timeout->first_byte },
-		{ "timeout.first_token", &timeout->first_token },
-		{ "timeout.idle", &timeout->idle },
-	};
-
-	int rc = 0;
-
-	for (size_t i = 0; i < array_size(parts); i++)
-		rc = conf_worse(rc, settle_limit(scope, parts[i].name, parts[i].value,
-					    "timeout.total", timeout->total));
-	return rc;
-}
-
-/* A third of interval in whole milliseconds, at least a second. */
-static usec_t default_fast_interval(usec_t interval)
-{
-	return max_of(interval / 3 / USEC_PER_MSEC * USEC_PER_MSEC, USEC_PER_SEC);
-}
-
-/* What the values of a check say together. */
-static int settle_pace(struct conf_scope *scope, struct check_spec *check)
-{
-	const struct latency_limit *limit = &check->window_latency;
-	int rc;
-
-	if (check->interval == 0)
-		check->interval = conf_tier_interval(check->tier);
-	if (check->down_interval == 0)
-		check->down_interval = check->interval;
-	if (check->fast_interval == 0)
-		check->fast_interval = default_fast_interval(check->interval);
-	check->jitter = min_of(check->jitter, check->interval / 2);
-	check->retry.max_backoff = max_of(check->retry.max_backoff, check->retry.backoff);
-	rc = settle_limit(
-		scope, "fast_interval", &check->fast_interval, "interval", check->interval);
-	rc = conf_worse(rc, settle_timeouts(scope, &check->timeout));
-	if (limit->degraded > 0 && limit->down > 0 && limit->degraded >= limit->down)
-		rc = conf_error(scope, conf_node(scope, "window_latency.degraded"),
-			"must be less than window_latency.down");
-	return rc;
-}
-
-static enum tier tier_of_name(const char *name)
-{
-	enum tier tier = 0;
-
-	while (tier < TIER_N && strcmp(tier_token(tier), name) != 0)
-		tier++;
-	return tier;
-}
-
-/* What the check is called says more than its kind: a check "ready" may ask for the models. */
-static enum tier default_tier(const struct check_spec *check)
-{
-	enum tier tier = tier_of_name(check->name);
-
-	if (tier == TIER_N)
-		tier = tier_of_name(check->kind->name);
-	return tier == TIER_N ? TIER_LIVE : tier;
-}
-
-/* The check's kind by its own key, else by the endpoint's type. NULL after an error. */
-static const struct check_kind *find_kind(
-	struct conf_scope *scope, const char *type, const struct node *section)
-{
-	static const struct conf_key kind_key = { .name = "kind", .type = CONF_KIND };
-	const struct node *node = node_get(section, "kind");
-
-	if (node && conf_parse_scalar(scope, &kind_key, node, &type) < 0)
-		return NULL;
-	return type ? conf_kind_find(scope->kinds, type) : NULL;
-}
-
-static bool has_url_key(const struct conf_key *table)
-{
-	while (table->name && (table->type != CONF_URL || strcmp(table->name, "url") != 0))
-		table++;
-	return table->name != NULL;
-}
-
-/* The first check's url stands for the endpoint. */
-static int set_display_url(
-	struct conf_scope *scope, struct endpoint_spec *endpoint, const struct check_spec *check)
-{
-	const struct node *node = conf_levels_find(&scope->levels, "url", NULL);
-	_cleanup_(sbuf_fini) struct sbuf url = SBUF_INIT;
-
-	if (endpoint->url || !node || !has_url_key(check->kind->keys))
-		return 0;
-	conf_redact_url(node->shown, &url);
-	endpoint->url = arena_strdup(conf_arena(scope), sbuf_str(&url));
-	return endpoint->url && !url.failed ? 0 : -ENOMEM;
-}
-
-/* Fills one check; section is its own mapping, NULL when it has none. */
-static int build_check(struct conf_scope *scope, struct endpoint_spec *endpoint,
-	struct node *section, struct check_spec *check)
-{
-	const struct conf_levels own = { .node = { section }, .n = section ? 1 : 0 };
-	void *params = arena_alloc(conf_arena(scope), max_of(check->kind->params_size, (size_t)1));
-	bool is_unpaced;
-	int rc = 0;
-
-	if (!params)
-		return -ENOMEM;
-	check->endpoint = endpoint;
-	check->params = params;
-	check->tier = default_tier(check);
-	scope->hashes.identity =
-		hash_bytes(check->kind->name, strlen(check->kind->name), scope->hashes.identity);
-	rc = conf_worse(rc, conf_fill(scope, conf_check_keys, &own, check));
-	rc = conf_worse(rc, conf_fill(scope, conf_pace_keys, &scope->levels, check));
-	rc = conf_worse(rc, conf_fill(scope, check->kind->keys, &scope->levels, params));
-	if (rc < 0)
-		return rc;
-	is_unpaced = check->fast_interval == 0;
-	rc = conf_worse(settle_pace(scope, check), set_display_url(scope, endpoint, check));
-	if (check->kind->compile)
-		rc = conf_worse(rc, check->kind->compile(scope, endpoint, check, params));
-	if (is_unpaced && check->cost.is_inference)
-		check->fast_interval = check->interval; /* haste would cost tokens */
-	check->identity_hash = scope->hashes.identity;
-	check->content_hash = hash_bytes(
-		&scope->hashes.content, sizeof scope->hashes.content, scope->hashes.identity);
-	return rc;
-}
-
 /* ---- one endpoint ---- */
-
-/* Reports unknown keys of the endpoint and of its checks. Where a kind is not known, any kind's key
- * may be right. */
-static int check_endpoint_names(
-	struct conf_scope *scope, struct node *node, const struct endpoint_spec *endpoint)
-{
-	const struct conf_key *tables[1 + MAX_CHECKS + MAX_KIND_TABLES] = { conf_endpoint_keys };
-	struct node *checks = node_get(node, "checks");
-	size_t n_expected = checks && checks->n_children > 0 ? checks->n_children : 1;
-	size_t n = 1;
-
-	for (size_t i = 0; i < endpoint->n_checks; i++) {
-		const struct check_spec *check = &endpoint->checks[i];
-		const struct conf_key *own[] = { conf_check_keys, conf_pace_keys,
-			check->kind->keys };
-
-		tables[n++] = check->kind->keys;
-		if (conf_check_names(scope, own, array_size(own), node_get(checks, check->name)) ==
-			-ENOMEM)
-			return -ENOMEM;
-	}
-	if (endpoint->n_checks == n_expected) {
-		tables[n++] = conf_shared_keys;
-		tables[n++] = conf_pace_keys;
-	} else {
-		n += level_tables(scope->kinds, &tables[n]);
-	}
-	return conf_check_names(scope, tables, n, node);
-}
-
-/* Adds the check of one section, or the only one of an endpoint without checks. */
-static int add_check(struct conf_scope *scope, struct endpoint_spec *endpoint, struct node *section)
-{
-	struct check_spec *check = &endpoint->checks[endpoint->n_checks];
-	int rc = 0;
-
-	if (section) {
-		rc = check_name(scope, section, section->key, conf_key_error);
-		if (!is_block(scope, section, NODE_MAPPING) && !node_is_null(section))
-			rc = -EINVAL;
-	}
-	check->name = section ? arena_strdup(conf_arena(scope), section->key) : "live";
-	check->kind = find_kind(scope, endpoint->type, section);
-	if (!check->name)
-		return -ENOMEM;
-	if (!check->kind)
-		return -EINVAL;
-	endpoint->n_checks++;
-	conf_levels_push(&scope->levels, section);
-	return conf_worse(build_check(scope, endpoint, section, check), rc);
-}
-
-static int build_checks(struct conf_scope *scope, struct node *node, struct endpoint_spec *endpoint)
-{
-	struct node *checks = node_get(node, "checks");
-	struct node *section = is_block(scope, checks, NODE_MAPPING) ? checks->first_child : NULL;
-	size_t n = section ? checks->n_children : 1;
-	const struct conf_hashes hashes = scope->hashes;
-	const struct conf_levels levels = scope->levels;
-	int rc = 0;
-
-	if (n > MAX_CHECKS)
-		return conf_error(
-			scope, checks, "expected at most %d checks, got %zu", MAX_CHECKS, n);
-	endpoint->checks = arena_calloc(conf_arena(scope), n, sizeof endpoint->checks[0]);
-	if (!endpoint->checks)
-		return -ENOMEM;
-	for (size_t i = 0; i < n && rc != -ENOMEM; i++) {
-		scope->hashes = hashes;
-		scope->levels = levels;
-		rc = conf_worse(rc, add_check(scope, endpoint, section));
-		section = section ? section->next : NULL;
-	}
-	scope->levels = levels;
-	return rc;
-}
 
 /* The group's node, NULL without settings: a group may be a mere name that endpoints share. Only
  * what looks like a misspelt one is an error. */
 static struct node *endpoint_group(struct build *build, const struct node *node, const char *name)
 {
 	const struct node *group_node = node_get(node, "group");
-	const char *names[256];
+	const char *names[MAX_NAMES];
 	size_t n = min_of(build->n_groups, array_size(names));
 	struct node *group = name ? find_group(build, name) : NULL;
 
-	if (group || !name || check_name(&build->scope, group_node, name, conf_error) < 0 ||
+	if (group || !name || conf_check_name(&build->scope, group_node, name, conf_error) < 0 ||
 		build->is_partial)
 		return group;
 	for (size_t i = 0; i < n; i++)
@@ -427,6 +124,28 @@ static const char *keep_file(
 	return arena_strdup(conf_arena(&build->scope), file);
 }
 
+/* Finds and checks the profile of the endpoint's type; *ret_is_usable is false when it has one that
+ * is bad. 0 or -ENOMEM. */
+static int open_profile(struct conf_scope *scope, struct conf_layers *layers, bool *ret_is_usable)
+{
+	const struct node *type = node_get(layers->own, "type");
+	struct profile *profile;
+	int rc = 0;
+
+	if (!type)
+		type = node_get(layers->group, "type");
+	if (!type)
+		type = node_get(layers->defaults, "type");
+	profile = type && type->type == NODE_SCALAR && !conf_kind_find(scope->kinds, type->text)
+			  ? profile_find(scope->profiles, type->text)
+			  : NULL;
+	if (profile)
+		rc = profile_open(scope, profile);
+	layers->profile = profile ? profile->root : NULL;
+	*ret_is_usable = !profile || profile->root;
+	return rc;
+}
+
 /* Reads node into endpoint; before is the endpoint ahead of it, NULL for the first. Errors are
  * collected, not returned. 0 or -ENOMEM. */
 static int build_endpoint(struct build *build, struct node *node, struct endpoint_spec *endpoint,
@@ -434,6 +153,8 @@ static int build_endpoint(struct build *build, struct node *node, struct endpoin
 {
 	struct conf_scope *scope = &build->scope;
 	const struct conf_levels own = { .node = { node }, .n = 1 };
+	struct conf_layers layers = { .defaults = build->defaults, .own = node };
+	bool is_usable;
 	int rc = 0;
 
 	scope->endpoint = node;
@@ -454,16 +175,21 @@ static int build_endpoint(struct build *build, struct node *node, struct endpoin
 	if (rc == -ENOMEM)
 		return rc;
 	if (endpoint->name)
-		(void)check_name(scope, node_get(node, "name"), endpoint->name, conf_error);
+		(void)conf_check_name(scope, node_get(node, "name"), endpoint->name, conf_error);
+	layers.group = endpoint_group(build, node, endpoint->group);
+	if (open_profile(scope, &layers, &is_usable) < 0)
+		return -ENOMEM;
+	endpoint->is_profile = layers.profile != NULL;
+	scope->profile = layers.profile;
 	scope->levels = (struct conf_levels){ 0 };
-	conf_levels_push(&scope->levels, build->defaults);
-	conf_levels_push(&scope->levels, endpoint_group(build, node, endpoint->group));
-	conf_levels_push(&scope->levels, node);
+	conf_levels_push_common(&scope->levels, layers.profile);
+	conf_levels_push_common(&scope->levels, layers.defaults);
+	conf_levels_push_common(&scope->levels, layers.group);
+	conf_levels_push_common(&scope->levels, layers.own);
 	rc = conf_worse(rc, conf_fill(scope, conf_shared_keys, &scope->levels, endpoint));
-	if (rc != -ENOMEM)
-		rc = conf_worse(rc, build_checks(scope, node, endpoint));
-	if (rc != -ENOMEM)
-		rc = conf_worse(rc, check_endpoint_names(scope, node, endpoint));
+	if (rc != -ENOMEM && is_usable)
+		rc = conf_worse(rc, conf_build_checks(scope, &layers, endpoint));
+	scope->profile = NULL;
 	return rc == -ENOMEM ? rc : 0;
 }
 
@@ -473,7 +199,7 @@ static int build_endpoints(struct build *build, const struct node *root)
 	const struct node *list = node_get(root, "endpoints");
 	struct node *node;
 
-	if (!is_block(&build->scope, list, NODE_SEQUENCE))
+	if (!conf_is_block(&build->scope, list, NODE_SEQUENCE))
 		return 0;
 	config->endpoints =
 		arena_calloc(&config->arena, list->n_children, sizeof config->endpoints[0]);
@@ -536,6 +262,67 @@ static int sort_endpoints(struct build *build, const struct node *root)
 	return 0;
 }
 
+/* Whether an endpoint has a check of that name; else names of those that they have. */
+static bool has_check(
+	const struct config *config, const char *name, const char *names[MAX_NAMES], size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_endpoints; i++) {
+		for (size_t k = 0; k < config->endpoints[i].n_checks; k++) {
+			const char *known = config->endpoints[i].checks[k].name;
+
+			if (strcmp(known, name) == 0)
+				return true;
+			if (n < MAX_NAMES && (n == 0 || strcmp(names[n - 1], known) != 0))
+				names[n++] = known;
+		}
+	}
+	*ret_n = n;
+	return false;
+}
+
+/* Checks that defaults or a group change and no endpoint has, but nearly. */
+static void check_sections(struct build *build, const struct node *level)
+{
+	const struct node *checks = node_get(level, "checks");
+	const struct node *section =
+		checks && checks->type == NODE_MAPPING ? checks->first_child : NULL;
+
+	for (; section; section = section->next) {
+		const char *names[MAX_NAMES];
+		const char *near = NULL;
+		size_t n;
+
+		if (!has_check(build->scope.config, section->key, names, &n))
+			near = conf_did_you_mean(names, n, section->key);
+		if (near)
+			(void)conf_key_error(&build->scope, section,
+				"no endpoint has a check of this name (did you mean %s?)", near);
+	}
+}
+
+static void check_all_sections(struct build *build)
+{
+	check_sections(build, build->defaults);
+	for (size_t i = 0; i < build->n_groups; i++)
+		check_sections(build, build->groups[i]);
+}
+
+/* Also of the operator's profiles that no endpoint uses. */
+static int check_profiles(struct conf_scope *scope)
+{
+	struct profiles *profiles = scope->profiles;
+
+	for (size_t i = 0; profiles && i < profiles->n; i++) {
+		struct profile *profile = &profiles->items[i];
+
+		if (!profile->text && profile_open(scope, profile) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static void check_witnesses(struct build *build, const struct node *root)
 {
 	const struct config *config = build->scope.config;
@@ -588,20 +375,26 @@ static int build_config(struct build *build, struct node *root)
 			conf_got(scope, root));
 	if (conf_check_names(scope, top, 1, root) == -ENOMEM ||
 		conf_fill(scope, conf_top_keys, &levels, scope->config) == -ENOMEM ||
-		build_levels(build, root) < 0 || build_endpoints(build, root) < 0 ||
-		sort_endpoints(build, root) < 0 || keep_hidden(scope) < 0)
+		check_profiles(scope) < 0 || build_levels(build, root) < 0 ||
+		build_endpoints(build, root) < 0 || sort_endpoints(build, root) < 0 ||
+		keep_hidden(scope) < 0)
 		return -ENOMEM;
 	if (build->has_all_names && !build->is_partial)
 		check_witnesses(build, root);
+	if (!build->is_partial && scope->errors->n == 0)
+		check_all_sections(build);
 	return scope->errors->n == 0 && !scope->errors->truncated ? 0 : -EINVAL;
 }
 
-int conf_build(
-	struct node *root, conf_kinds kinds, struct conf_errors *errors, struct config **ret_config)
+int conf_build(struct node *root, conf_kinds kinds, struct profiles *profiles,
+	struct conf_errors *errors, struct config **ret_config)
 {
 	struct config *config = calloc(1, sizeof *config);
 	struct build build = {
-		.scope = { .config = config, .errors = errors, .kinds = kinds },
+		.scope = { .config = config,
+			.errors = errors,
+			.kinds = kinds,
+			.profiles = profiles },
 		.is_partial = root->is_bad,
 	};
 	int rc;

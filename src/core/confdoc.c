@@ -8,8 +8,10 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/core/confvalue.h"
+#include "modelhealth/core/profile.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <string.h>
 
 enum {
@@ -90,7 +92,8 @@ static void example_key(struct sbuf *out, const struct conf_key *key, struct pla
 static void example_table(struct sbuf *out, const struct conf_key *table, struct place place)
 {
 	for (; table->name; table++) {
-		if (table->type == CONF_KIND || (table->type == CONF_BLOCK && !table->example))
+		if (table->type == CONF_SERVER_TYPE ||
+			(table->type == CONF_BLOCK && !table->example))
 			continue;
 		example_key(out, table, place);
 		place.mark = NULL;
@@ -150,6 +153,8 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 		"too.\n");
 	example_table(out, conf_endpoint_keys,
 		(struct place){ .hash = 2, .depth = 2, .is_comment = true, .mark = "- " });
+	example_table(
+		out, conf_level_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
 	example_table(
 		out, conf_shared_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
 	sbuf_printf(out, "  #  type: %s\n  #  url: http://10.0.0.5:8000\n", (*kinds)->name);
@@ -231,13 +236,33 @@ static void manual_table(struct sbuf *out, const char *prefix, const struct conf
 	}
 }
 
-static void manual_list(struct sbuf *out, const char *title, const char *text,
-	const struct conf_key *table, const struct conf_key *second)
+/* The tables follow, ended by NULL. */
+static void manual_list(struct sbuf *out, const char *title, const char *text, ...)
 {
+	const struct conf_key *table;
+	va_list tables;
+
 	sbuf_printf(out, ".Ss %s\n%s.Bl -tag -width 4n\n", title, text);
-	manual_table(out, "", table);
-	if (second)
-		manual_table(out, "", second);
+	va_start(tables, text);
+	while ((table = va_arg(tables, const struct conf_key *)) != NULL)
+		manual_table(out, "", table);
+	va_end(tables);
+	sbuf_puts(out, ".El\n");
+}
+
+static void manual_types(struct sbuf *out)
+{
+	sbuf_puts(out, ".Ss Types of servers\n.Bl -tag -width 4n -compact\n");
+	for (const struct profile_text *profile = profile_texts; profile->name; profile++) {
+		_cleanup_(sbuf_fini) struct sbuf about = SBUF_INIT;
+		size_t len;
+		const char *text = profile_about(profile->text, &len);
+
+		sbuf_add(&about, text, len);
+		sbuf_printf(out, ".It Cm %s\n", profile->name);
+		put_mdoc(out, sbuf_str(&about));
+		sbuf_putc(out, '\n');
+	}
 	sbuf_puts(out, ".El\n");
 }
 
@@ -246,13 +271,14 @@ void conf_write_manual(conf_kinds kinds, struct sbuf *out)
 	manual_list(out, "Top level", "", conf_top_keys, NULL);
 	manual_list(out, "Endpoints",
 		"All keys of checks may stand in an endpoint too.\n"
-		"All but\n.Cm name , group\nand\n.Cm checks\nmay stand in a group and in\n"
+		"All but\n.Cm name\nand\n.Cm group\nmay stand in a group and in\n"
 		".Cm defaults .\n",
-		conf_endpoint_keys, conf_shared_keys);
+		conf_endpoint_keys, conf_level_keys, conf_shared_keys, NULL);
+	manual_types(out);
 	manual_list(out, "Checks of every kind",
-		"All but\n.Cm kind\nand\n.Cm tier\nmay stand in an endpoint, a group and in\n"
-		".Cm defaults .\n",
-		conf_check_keys, conf_pace_keys);
+		"All but\n.Cm kind , enabled\nand\n.Cm tier\nmay stand in an endpoint, a group "
+		"and in\n.Cm defaults .\n",
+		conf_check_keys, conf_pace_keys, NULL);
 	for (; *kinds; kinds++) {
 		_cleanup_(sbuf_fini) struct sbuf title = SBUF_INIT;
 

@@ -99,6 +99,8 @@ static void dump_endpoint(
 	sbuf_puts(out, "    checks:\n");
 	for (size_t i = 0; i < endpoint->n_checks; i++)
 		dump_check(config, &endpoint->checks[i], out);
+	for (size_t i = 0; i < endpoint->n_disabled; i++)
+		sbuf_printf(out, "      %s: { enabled: false }\n", endpoint->disabled[i]);
 }
 
 void conf_dump(const struct config *config, struct sbuf *out)

@@ -16,8 +16,9 @@
 
 enum {
 	MAX_FALLBACK_ITEMS = 8,
-	MAX_KEYS = 256, /* names that did-you-mean looks at */
-	MAX_LISTED = 24 /* names that a message lists */
+	MAX_KEYS = 512,  /* names that did-you-mean looks at */
+	MAX_TABLES = 16, /* of one section */
+	MAX_LISTED = 24, /* names that a message lists */
 };
 
 struct arena *conf_arena(struct conf_scope *scope)
@@ -53,8 +54,20 @@ void conf_levels_push(struct conf_levels *levels, struct node *mapping)
 		return;
 	must(levels->n < CONF_MAX_LEVELS);
 	memmove(&levels->node[1], &levels->node[0], levels->n * sizeof levels->node[0]);
+	memmove(&levels->is_common[1], &levels->is_common[0],
+		levels->n * sizeof levels->is_common[0]);
 	levels->node[0] = mapping;
+	levels->is_common[0] = false;
 	levels->n++;
+}
+
+void conf_levels_push_common(struct conf_levels *levels, struct node *mapping)
+{
+	size_t before = levels->n;
+
+	conf_levels_push(levels, mapping);
+	if (levels->n > before)
+		levels->is_common[0] = true;
 }
 
 /* The member that a dotted key names below mapping. */
@@ -89,6 +102,16 @@ const struct node *conf_levels_find(
 		return node;
 	}
 	return NULL;
+}
+
+const struct node *conf_blame(struct conf_scope *scope, const char *key)
+{
+	const struct node *node = conf_node(scope, key);
+	const struct node *root = node;
+
+	while (root->parent)
+		root = root->parent;
+	return root == scope->profile ? scope->endpoint : node;
 }
 
 const struct node *conf_node(struct conf_scope *scope, const char *key)
@@ -166,9 +189,34 @@ static void mix(struct conf_scope *scope, const struct conf_key *key, const stru
 	hashes->content = conf_value_type(key)->hash(key, node, field, hashes->content);
 }
 
+static const struct conf_key *find_key(const struct conf_key *table, const char *name)
+{
+	while (table->name && strcmp(table->name, name) != 0)
+		table++;
+	return table->name ? table : NULL;
+}
+
+/* The tables of a section, and where checks of several kinds inherit it, those of each that has
+ * one of that name; returns how many. */
+static size_t section_tables(struct conf_scope *scope, const struct conf_key *key, bool is_common,
+	const struct conf_key *ret_tables[MAX_TABLES])
+{
+	size_t n = 0;
+
+	ret_tables[n++] = key->section;
+	for (conf_kinds kind = scope->kinds; is_common && *kind && n < MAX_TABLES; kind++) {
+		const struct conf_key *same = find_key((*kind)->keys, key->name);
+
+		if (same && same->type == CONF_SECTION && same->section != key->section)
+			ret_tables[n++] = same->section;
+	}
+	return n;
+}
+
 static int fill_section(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, void *field)
 {
+	const struct conf_key *tables[MAX_TABLES];
 	struct conf_levels inner = { 0 };
 	int rc = 0;
 
@@ -182,7 +230,9 @@ static int fill_section(struct conf_scope *scope, const struct conf_key *key,
 				scope, node, "expected a mapping, got %s", conf_got(scope, node));
 			continue;
 		}
-		rc = conf_worse(rc, conf_check_names(scope, &key->section, 1, node));
+		rc = conf_worse(rc,
+			conf_check_names(scope, tables,
+				section_tables(scope, key, levels->is_common[i], tables), node));
 		conf_levels_push(&inner, node);
 	}
 	return conf_worse(rc, conf_fill(scope, key->section, &inner, field));
@@ -226,20 +276,45 @@ static int fill_value(struct conf_scope *scope, const struct conf_key *key,
 		return node->is_bad ? -EINVAL : take_value(scope, key, node, field);
 	if (key->fallback)
 		return take_fallback(scope, key, field);
-	if (key->is_required && !scope->is_dry)
+	if (key->is_required && scope->mode == CONF_REAL)
 		return missing_key(scope, key);
 	return 0;
+}
+
+static bool is_kind_table(const struct conf_scope *scope, const struct conf_key *table)
+{
+	conf_kinds kind = scope->kinds;
+
+	while (*kind && (*kind)->keys != table)
+		kind++;
+	return *kind != NULL;
+}
+
+/* Whether another kind reads a key of this name in another way. */
+static bool is_ambiguous(const struct conf_scope *scope, const struct conf_key *key)
+{
+	for (conf_kinds kind = scope->kinds; *kind; kind++) {
+		const struct conf_key *same = find_key((*kind)->keys, key->name);
+
+		if (same && (same->type != key->type || same->section != key->section ||
+				    same->custom != key->custom || same->choices != key->choices))
+			return true;
+	}
+	return false;
 }
 
 int conf_fill(struct conf_scope *scope, const struct conf_key *table,
 	const struct conf_levels *levels, void *base)
 {
+	bool is_dry = scope->mode == CONF_DRY && is_kind_table(scope, table);
 	int result = 0;
 
 	for (const struct conf_key *key = table; key->name; key++) {
 		void *field = (char *)base + key->offset;
 		int rc = 0;
 
+		if (is_dry && is_ambiguous(scope, key))
+			continue;
 		if (key->type == CONF_SECTION) {
 			/* Recursion over our tables, which are a few levels deep. */
 			rc = fill_section(scope, key, levels, field);
@@ -275,13 +350,6 @@ int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
 
 /* ---- unknown keys ---- */
 
-static bool has_key(const struct conf_key *table, const char *name)
-{
-	while (table->name && strcmp(table->name, name) != 0)
-		table++;
-	return table->name != NULL;
-}
-
 /* Where a key that cannot stand here would be at home; NULL when nowhere. */
 static const char *home_of(struct conf_scope *scope, const char *name)
 {
@@ -290,6 +358,7 @@ static const char *home_of(struct conf_scope *scope, const char *name)
 		const char *home;
 	} homes[] = {
 		{ conf_endpoint_keys, "an endpoint" },
+		{ conf_level_keys, "an endpoint, a group or defaults" },
 		{ conf_shared_keys, "an endpoint, a group or defaults" },
 		{ conf_check_keys, "a check" },
 		{ conf_pace_keys, "a check, an endpoint, a group or defaults" },
@@ -297,11 +366,11 @@ static const char *home_of(struct conf_scope *scope, const char *name)
 	};
 
 	for (size_t i = 0; i < array_size(homes); i++) {
-		if (has_key(homes[i].table, name))
+		if (find_key(homes[i].table, name))
 			return homes[i].home;
 	}
 	for (conf_kinds kind = scope->kinds; *kind; kind++) {
-		if (has_key((*kind)->keys, name))
+		if (find_key((*kind)->keys, name))
 			return (*kind)->name;
 	}
 	return NULL;
@@ -351,7 +420,7 @@ int conf_check_names(struct conf_scope *scope, const struct conf_key *const *tab
 
 		if (child->is_bad)
 			continue;
-		while (i < n_tables && !has_key(tables[i], child->key))
+		while (i < n_tables && !find_key(tables[i], child->key))
 			i++;
 		if (i == n_tables)
 			rc = unknown_key(scope, tables, n_tables, child);

@@ -106,15 +106,26 @@ const struct conf_key conf_endpoint_keys[] = {
 	{ .name = "group", .type = CONF_STRING,
 	  .offset = offsetof(struct endpoint_spec, group), .effect = EFFECT_UPDATE, .example = "chat",
 	  .help = "Group whose keys this endpoint inherits; a name that groups does not define just groups endpoints for display and filters." },
-	{ .name = "checks", .type = CONF_BLOCK, .example = "{ live: { interval: 5s }, ready: {} }",
-	  .help = "Checks by name, each a mapping of its own keys; unset ones come from the endpoint, its group and the defaults. Without this key there is one check, live, of the endpoint's type." },
+	CONF_END,
+};
+
+const struct conf_key conf_level_keys[] = {
+	{ .name = "checks", .type = CONF_BLOCK, .example = "{ live: { interval: 5s }, canary: { enabled: false } }",
+	  .help = "Checks by name, each a mapping of its own keys. In an endpoint they add to the checks of its type and change them; without this key an endpoint whose type is a kind of check has one check, live. In a group and in defaults they change checks of these names, wherever endpoints have them. What is said of a check here goes before what endpoint, group and defaults say of all their checks." },
+	CONF_END,
+};
+
+const struct conf_key conf_profile_keys[] = {
+	{ .name = "about", .type = CONF_STRING, .is_required = true, .offset = 0, .effect = EFFECT_UPDATE,
+	  .example = "vLLM's OpenAI-compatible server",
+	  .help = "What server the profile is for, on one line." },
 	CONF_END,
 };
 
 const struct conf_key conf_shared_keys[] = {
-	{ .name = "type", .type = CONF_KIND, .is_required = true,
+	{ .name = "type", .type = CONF_SERVER_TYPE, .is_required = true,
 	  .offset = offsetof(struct endpoint_spec, type), .effect = EFFECT_RESTART, .example = "http",
-	  .help = "What kind of server it is; the kind of its checks unless they say otherwise." },
+	  .help = "What it is: a server like vllm or ollama, whose profile brings the checks and what is known of it, or a kind of check like http, which its checks then are unless they say otherwise." },
 	{ .name = "labels", .type = CONF_LABELS,
 	  .offset = offsetof(struct endpoint_spec, labels), .effect = EFFECT_UPDATE, .example = "{ team: search }",
 	  .help = "Names and texts to select and group by. Labels of defaults, group and endpoint are put together. They are public." },
@@ -142,7 +153,9 @@ const struct conf_key conf_shared_keys[] = {
 
 const struct conf_key conf_check_keys[] = {
 	{ .name = "kind", .type = CONF_BLOCK, .example = "http",
-	  .help = "How to check. The default is the type of the endpoint." },
+	  .help = "How to check. The default is the kind that the check has in the profile of the endpoint's type, or that type itself. A further check of a kind that the profile has once takes what the profile says of that one." },
+	{ .name = "enabled", .type = CONF_BLOCK, .example = "false",
+	  .help = "Whether the check is made, true or false. For checks that come from a profile, a group or defaults." },
 	{ .name = "tier", .type = CONF_ENUM, .choices = tier_choices,
 	  .offset = offsetof(struct check_spec, tier), .effect = EFFECT_UPDATE, .example = "live",
 	  .help = "What the check proves, from cheap to dear; a failing tier suppresses the dearer ones. The default is the name of the check if that is a tier, else its kind if that is one, else live." },

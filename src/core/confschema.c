@@ -8,6 +8,7 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/core/confvalue.h"
+#include "modelhealth/core/profile.h"
 #include "modelhealth/text/write.h"
 
 #include <string.h>
@@ -62,6 +63,24 @@ static void put_fragment(struct jw *jw, const char *fragment)
 	jw->needs_comma = true;
 }
 
+/* The operator's own profiles are types too, so any text may be right. */
+static void put_types(struct jw *jw, conf_kinds kinds)
+{
+	jw_key(jw, "anyOf");
+	jw_array(jw);
+	jw_object(jw);
+	jw_key(jw, "enum");
+	jw_array(jw);
+	for (; *kinds; kinds++)
+		jw_string(jw, (*kinds)->name);
+	for (const struct profile_text *profile = profile_texts; profile->name; profile++)
+		jw_string(jw, profile->name);
+	jw_array_end(jw);
+	jw_object_end(jw);
+	jw_raw(jw, "{\"type\":\"string\"}");
+	jw_array_end(jw);
+}
+
 static void put_table(struct jw *jw, const struct conf_key *table, conf_kinds kinds);
 
 static void put_section(struct jw *jw, const struct conf_key *table, conf_kinds kinds)
@@ -85,6 +104,8 @@ static void put_value(struct jw *jw, const struct conf_key *key, conf_kinds kind
 		put_section(jw, key->section, kinds); /* recursion over our tables */
 	else if (key->type == CONF_KIND || key->type == CONF_ENUM)
 		put_choices(jw, key, kinds);
+	else if (key->type == CONF_SERVER_TYPE)
+		put_types(jw, kinds);
 	else if (key->type == CONF_U16 || key->type == CONF_UINT)
 		put_number(jw, key);
 	else if (fragment)
@@ -174,29 +195,44 @@ static void close_object(struct jw *jw)
 	jw_object_end(jw);
 }
 
+/* A key that the loader takes apart itself, as a value of this type. */
+static void put_block(struct jw *jw, const char *name, enum conf_type type, conf_kinds kinds)
+{
+	const struct conf_key key = {
+		.name = name,
+		.type = type,
+		.help = help_of(conf_check_keys, name),
+	};
+
+	jw_key(jw, name);
+	put_value(jw, &key, kinds);
+}
+
+static void put_checks(struct jw *jw)
+{
+	put_reference(jw, "checks", help_of(conf_level_keys, "checks"),
+		"{\"type\":[\"object\",\"null\"],\"additionalProperties\":{\"$ref\":\"#/$defs/"
+		"check\"}}");
+}
+
 static void put_definitions(struct jw *jw, conf_kinds kinds)
 {
-	static const struct conf_key kind = { .name = "kind", .type = CONF_KIND };
-	struct conf_key with_help = kind;
-
-	with_help.help = help_of(conf_check_keys, "kind");
 	open_object(jw, "check");
-	jw_key(jw, "kind");
-	put_value(jw, &with_help, kinds);
+	put_block(jw, "kind", CONF_KIND, kinds);
+	put_block(jw, "enabled", CONF_BOOL, kinds);
 	put_table(jw, conf_check_keys, kinds);
 	put_table(jw, conf_pace_keys, kinds);
 	put_kind_keys(jw, kinds);
 	close_object(jw);
 	open_object(jw, "level");
+	put_checks(jw);
 	put_table(jw, conf_shared_keys, kinds);
 	put_table(jw, conf_pace_keys, kinds);
 	put_kind_keys(jw, kinds);
 	close_object(jw);
 	open_object(jw, "endpoint");
 	put_table(jw, conf_endpoint_keys, kinds);
-	put_reference(jw, "checks", help_of(conf_endpoint_keys, "checks"),
-		"{\"type\":[\"object\",\"null\"],\"additionalProperties\":{\"$ref\":\"#/$defs/"
-		"check\"}}");
+	put_checks(jw);
 	put_table(jw, conf_shared_keys, kinds);
 	put_table(jw, conf_pace_keys, kinds);
 	put_kind_keys(jw, kinds);

@@ -8,9 +8,11 @@
 
 #include "modelhealth/base/rand.h"
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/conffill.h"
 #include "modelhealth/core/conflist.h"
 #include "modelhealth/core/confmemo.h"
 #include "modelhealth/core/confnumber.h"
+#include "modelhealth/core/profile.h"
 #include "modelhealth/core/template.h"
 #include "modelhealth/text/write.h"
 
@@ -23,7 +25,8 @@
 
 enum {
 	MAX_URL_BYTES = 2048,
-	MAX_KINDS = 64
+	MAX_KINDS = 64,
+	MAX_TYPES = 512,
 };
 
 /* ---- tools for all types ---- */
@@ -206,6 +209,33 @@ static int parse_kind(struct conf_scope *scope, _unused_ const struct conf_key *
 	return bad_choice(scope, node, names, n);
 }
 
+static int parse_server_type(struct conf_scope *scope, _unused_ const struct conf_key *key,
+	const struct node *node, void *field)
+{
+	const struct profile *profile = profile_find(scope->profiles, node->text);
+	const struct check_kind *kind = conf_kind_find(scope->kinds, node->text);
+	const char *names[MAX_TYPES];
+	size_t n = 0;
+
+	if (kind) {
+		*(const char **)field = kind->name;
+		return 0;
+	}
+	if (profile)
+		return conf_keep_text(scope, node, field);
+	for (conf_kinds other = scope->kinds; *other && n < array_size(names); other++)
+		names[n++] = (*other)->name;
+	for (size_t i = 0; scope->profiles && i < scope->profiles->n && n < array_size(names); i++)
+		names[n++] = scope->profiles->items[i].name;
+
+	const char *near = conf_did_you_mean(names, n, node->text);
+
+	return conf_error(scope, node,
+		"no type of server is called %s%s%s%s; modelhealthd --list-types names them",
+		conf_got(scope, node), near ? " (did you mean " : "", near ? near : "",
+		near ? "?)" : "");
+}
+
 static void describe_enum(const struct conf_key *key, struct sbuf *out)
 {
 	list_choices(key->choices, count_choices(key), out);
@@ -368,7 +398,7 @@ static int parse_custom(
 {
 	if (key->custom->shared_size > 0)
 		return conf_memo_parse(scope, key->custom, node, field);
-	return scope->is_dry ? 0 : key->custom->parse(scope, node, field);
+	return scope->mode == CONF_DRY ? 0 : key->custom->parse(scope, node, field);
 }
 
 static bool is_custom_set(const struct conf_key *key, const void *field)
@@ -483,6 +513,12 @@ static const struct conf_value_type types[] = {
 		.schema = "{\"type\":\"string\"}" },
 	[CONF_KIND] = { .noun = "a kind of check like http",
 		.parse = parse_kind,
+		.print = print_string,
+		.is_set = has_pointer,
+		.hash = hash_string,
+		.is_scalar = true },
+	[CONF_SERVER_TYPE] = { .noun = "a type of server like http",
+		.parse = parse_server_type,
 		.print = print_string,
 		.is_set = has_pointer,
 		.hash = hash_string,

@@ -433,10 +433,10 @@ const struct conf_key expect_keys[] = {
 	{ .name = "status",
 		.type = CONF_CUSTOM,
 		.custom = &expect_status_custom,
-		.fallback = "[ 200-299 ]",
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, status),
-		.help = "Statuses and ranges that are fine. Another one gives auth_failed (401, 403, "
+		.example = "[ 200-299 ]",
+		.help = "Statuses and ranges that are fine; unset, 200-299. Another one gives auth_failed (401, 403, "
 			"407), rate_limited (429), server_error (5xx) or http_status." },
 	{ .name = "tls_version",
 		.type = CONF_CUSTOM,
@@ -513,6 +513,8 @@ static void fail(
 
 bool expect_has_status(const struct expect *expect, uint32_t status)
 {
+	if (!expect->status.source)
+		return status >= 200 && status <= 299;
 	for (size_t i = 0; i < expect->status.n_ranges; i++) {
 		if (status >= expect->status.ranges[i].from &&
 			status <= expect->status.ranges[i].to)
@@ -550,10 +552,10 @@ static void judge_status(
 
 	if (expect_has_status(expect, seen->http_status))
 		return;
-	if (verdict == VERDICT_DOWN)
+	if (verdict == VERDICT_DOWN && expect->status.source)
 		verdict = expect->status.severity;
 	(void)snprintf(detail, sizeof detail, "status %u, expected %s", seen->http_status,
-		expect->status.source);
+		expect->status.source ? expect->status.source : "200-299");
 	fail(judgement, reason, verdict, detail);
 	judgement->is_final = true; /* an error page is not what the others were written for */
 }

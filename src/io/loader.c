@@ -18,7 +18,7 @@
 struct loader {
 	struct loop_fd *watch;
 	int finished_fd; /* an eventfd */
-	const char *path;
+	const char *path, *profiles_dir;
 	conf_kinds kinds;
 	loader_done_fn done;
 	void *ctx;
@@ -34,8 +34,8 @@ static void *load(void *arg)
 {
 	struct loader *loader = arg;
 
-	loader->error =
-		conffile_load(loader->path, loader->kinds, &loader->errors, &loader->config);
+	loader->error = conffile_load(loader->path, loader->profiles_dir, loader->kinds,
+		&loader->errors, &loader->config);
 	must(eventfd_write(loader->finished_fd, 1) == 0);
 	return NULL;
 }
@@ -62,17 +62,20 @@ static void on_finished(void *arg, int fd, unsigned ready)
 	conf_errors_fini(&errors);
 }
 
-int loader_new(struct loop *loop, const char *path, conf_kinds kinds, loader_done_fn done,
-	void *ctx, struct loader **ret_loader)
+int loader_new(struct loop *loop, const char *path, const char *profiles_dir, conf_kinds kinds,
+	loader_done_fn done, void *ctx, struct loader **ret_loader)
 {
 	struct loader *loader = calloc(1, sizeof *loader);
 	int r = -ENOMEM;
 
 	if (!loader)
 		return r;
-	*loader = (struct loader){
-		.path = path, .kinds = kinds, .done = done, .ctx = ctx, .finished_fd = -1
-	};
+	*loader = (struct loader){ .path = path,
+		.profiles_dir = profiles_dir,
+		.kinds = kinds,
+		.done = done,
+		.ctx = ctx,
+		.finished_fd = -1 };
 	loader->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loader->finished_fd < 0)
 		r = -errno;

@@ -16,7 +16,7 @@ void loaded_init(struct loaded *loaded)
 void loaded_build(struct loaded *loaded)
 {
 	struct conf_errors errors = { 0 };
-	int rc = conf_build(loaded->tree.root, fake_kinds, &errors, &loaded->config);
+	int rc = conf_build(loaded->tree.root, fake_kinds, NULL, &errors, &loaded->config);
 
 	must((rc == 0) == (errors.n == 0));
 	conf_errors_print(&errors, &loaded->errors);

@@ -27,7 +27,7 @@ static struct config *load(const char *conditions, size_t len)
 	sbuf_add(&yaml, conditions, len);
 	sbuf_puts(&yaml, " } } } ]\n");
 	if (yaml_parse(&arena, "fuzz.yaml", yaml.data, yaml.len, &errors, &root) == 0)
-		(void)conf_build(root, check_kinds, &errors, &config);
+		(void)conf_build(root, check_kinds, NULL, &errors, &config);
 	must((config != NULL) == (errors.n == 0));
 	conf_errors_fini(&errors);
 	arena_fini(&arena);

@@ -25,7 +25,7 @@ static struct config *load(const char *parts, size_t len)
 	sbuf_add(&yaml, parts, len);
 	sbuf_puts(&yaml, " } ], errors: [ { status: 500-599, reason: server_error } ] } ]\n");
 	if (yaml_parse(&arena, "fuzz.yaml", yaml.data, yaml.len, &errors, &root) == 0)
-		(void)conf_build(root, check_kinds, &errors, &config);
+		(void)conf_build(root, check_kinds, NULL, &errors, &config);
 	must((config != NULL) == (errors.n == 0));
 	conf_errors_fini(&errors);
 	arena_fini(&arena);

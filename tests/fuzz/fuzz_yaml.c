@@ -20,7 +20,7 @@ static struct config *load(const char *text, size_t len)
 	struct node *root = NULL;
 
 	if (yaml_parse(&arena, "fuzz", text, len, &errors, &root) == 0 && root)
-		(void)conf_build(root, fake_kinds, &errors, &config);
+		(void)conf_build(root, fake_kinds, NULL, &errors, &config);
 	conf_errors_sort(&errors);
 	conf_errors_print(&errors, &said);
 	must(!said.failed && said.len <= (CONF_MAX_ERRORS + 1) * 1024);

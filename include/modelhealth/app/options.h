@@ -13,6 +13,7 @@ enum run_mode {
 	RUN_DUMP_CONFIG, /* --dump-config */
 	RUN_ONCE,        /* --once */
 	RUN_RELOAD,      /* --reload */
+	RUN_LIST_TYPES,  /* --list-types */
 };
 
 /* Exit codes of all modes; API. */
@@ -27,8 +28,9 @@ enum {
 struct options {
 	enum run_mode mode;
 	const char *config_path;
-	bool as_json;           /* --output json */
-	bool log_format_is_set; /* else the journal when stderr is the journal */
+	const char *profiles_dir; /* the operator's own */
+	bool as_json;             /* --output json */
+	bool log_format_is_set;   /* else the journal when stderr is the journal */
 	enum console_format log_format;
 	enum log_level log_level;
 	char **names; /* --once NAME…; ended by NULL */
@@ -40,6 +42,7 @@ int options_parse(int argc, char **argv, struct options *ret_options);
 /* The modes; each returns an exit code. */
 int run_daemon(const struct options *options);
 int run_check(const struct options *options);
+int run_list_types(const struct options *options);
 int run_dump_config(const struct options *options);
 int run_once(const struct options *options);
 int run_reload(const struct options *options);

@@ -13,7 +13,7 @@
 void complain(const char *path, const struct conf_errors *errors, int error);
 
 /* Loads a configuration, or prints every error to stderr and returns false. */
-bool load_or_complain(const char *path, struct config **ret_config);
+bool load_or_complain(const struct options *options, struct config **ret_config);
 
 struct services {
 	struct io io;

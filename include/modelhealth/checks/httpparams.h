@@ -27,7 +27,6 @@ struct http_params {
 	/* filled by http_compile */
 	const struct url *url;   /* what to ask: joined, or the client's */
 	struct url *joined;      /* owned; NULL = there is no path */
-	bool is_status_expected; /* expect sets it: an ok of the rules must satisfy it too */
 	const char *filled_body; /* body with its names filled; NULL = none */
 };
 

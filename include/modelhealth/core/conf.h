@@ -4,7 +4,8 @@
  * --dump-config, the example file, the manual page and the JSON Schema.
  *
  * A table describes the members of one mapping. Values are written into a struct at `offset`.
- * Levels (defaults, group, endpoint, check) are mappings laid over each other: for each key the
+ * Levels are mappings laid over each other (from the innermost: what endpoint, group, defaults and
+ * profile say under checks of the check in hand, then what they say themselves): for each key the
  * innermost level that has it wins; sections merge key by key; lists are replaced; labels and
  * maps of strings merge.
  *
@@ -29,6 +30,7 @@ enum conf_type {
 	CONF_TEMPLATE,    /* const char *, arena: for core/template.h, with ${name} in it */
 	CONF_URL,         /* the same; user, password and query print as *** */
 	CONF_KIND,        /* const char *: the name of a check kind */
+	CONF_SERVER_TYPE, /* const char *: the name of a check kind or of a profile */
 	CONF_SECRET,      /* struct secret, arena */
 	CONF_ENUM,        /* int: index into choices */
 	CONF_STRING_LIST, /* struct conf_strings */
@@ -148,6 +150,9 @@ int conf_at_end(struct conf_scope *scope, void (*dispose)(void *value), void *va
  * to the endpoint's own node. `key` is dotted: "expect.json". */
 const struct node *conf_node(struct conf_scope *scope, const char *key);
 
+/* The same for a value that a profile leaves to the operator: never a node of the profile. */
+const struct node *conf_blame(struct conf_scope *scope, const char *key);
+
 /* Whether any level sets the key, so that its value is not the table's default. */
 bool conf_has(struct conf_scope *scope, const char *key);
 
@@ -176,14 +181,17 @@ const char *conf_did_you_mean(const char *const *names, size_t n, const char *wo
 /* Kinds that `type:` and `checks.*.kind:` can name; ended by NULL. */
 typedef const struct check_kind *const *conf_kinds;
 
+struct profiles;
+
 /*
  * Builds a configuration from the parsed root files (the main file first; includes are already
  * replaced by their endpoints and groups; root->is_bad says that a file is missing, so that what it
- * may have defined is not reported). Returns 0 and a config with one reference, or -EINVAL
+ * may have defined is not reported). profiles may be NULL; those of the operator are all checked.
+ * Returns 0 and a config with one reference, or -EINVAL
  * with at least one error (sorted), or -ENOMEM.
  */
-int conf_build(struct node *root, conf_kinds kinds, struct conf_errors *errors,
-	struct config **ret_config);
+int conf_build(struct node *root, conf_kinds kinds, struct profiles *profiles,
+	struct conf_errors *errors, struct config **ret_config);
 
 /* Copies url with *** for user, password and query. */
 void conf_redact_url(const char *url, struct sbuf *out);

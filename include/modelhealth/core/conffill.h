@@ -9,6 +9,9 @@
 /* Lays mapping over the levels so far; NULL and empty ones are left out. */
 void conf_levels_push(struct conf_levels *levels, struct node *mapping);
 
+/* The same for one that checks of several kinds inherit. */
+void conf_levels_push_common(struct conf_levels *levels, struct node *mapping);
+
 /* The value of a dotted key in the innermost level that has it, NULL without. ret_level, which may
  * be NULL, counts levels from the innermost; it is written only when there is one. */
 const struct node *conf_levels_find(

@@ -10,15 +10,25 @@
 #include <errno.h>
 
 enum {
-	CONF_MAX_LEVELS = 4, /* check, endpoint, group, defaults */
-	CONF_GOT_SIZE = 80,  /* of a value quoted in a message */
-	CONF_COPIES = 1024,  /* inherited texts remembered at once, a power of two */
+	/* endpoint, group, defaults and profile: what each says of the check, then for itself */
+	CONF_MAX_LEVELS = 8,
+	CONF_GOT_SIZE = 80, /* of a value quoted in a message */
+	CONF_COPIES = 1024, /* inherited texts remembered at once, a power of two */
 };
 
 /* Mappings laid over each other, the innermost first. */
 struct conf_levels {
 	struct node *node[CONF_MAX_LEVELS];
+	/* Checks of several kinds inherit it: its sections may hold keys of another kind. */
+	bool is_common[CONF_MAX_LEVELS];
 	size_t n;
+};
+
+/* What becomes of the values that are filled in. */
+enum conf_mode {
+	CONF_REAL,
+	CONF_TRIAL, /* thrown away: what must be there may stand elsewhere */
+	CONF_DRY,   /* the same, and nothing is made that needs dispose: kinds may differ on it */
 };
 
 /* Two running hashes of effective values. */
@@ -40,10 +50,12 @@ struct conf_scope {
 	struct config *config;
 	struct conf_errors *errors;
 	conf_kinds kinds;
+	struct profiles *profiles;   /* NULL = there are none */
+	const struct node *profile;  /* root of that of the endpoint in hand, NULL without */
 	struct conf_levels levels;   /* of the check or endpoint in hand */
 	const struct node *endpoint; /* its own node */
 	struct conf_hashes hashes;   /* of the check or endpoint in hand */
-	bool is_dry; /* values are checked and thrown away: nothing that needs dispose is made */
+	enum conf_mode mode;
 	struct conf_memo memo;
 	struct hidden *hidden;
 	size_t n_hidden, hidden_cap;

@@ -101,6 +101,8 @@ struct endpoint_spec {
 	size_t n_labels;
 	struct check_spec *checks;
 	size_t n_checks;
+	const char *const *disabled; /* names of checks of its type that are switched off */
+	size_t n_disabled;
 	struct rate rate; /* of this endpoint's starts; count 0 = no limit */
 	bool tls_verify;  /* false is shown wherever the endpoint is shown */
 	const char *file; /* where it is configured */

@@ -15,9 +15,9 @@ struct loop;
 typedef void (*loader_done_fn)(
 	void *ctx, int error, const struct conf_errors *errors, struct config *config);
 
-/* path and kinds are borrowed. 0 or -errno. */
-int loader_new(struct loop *loop, const char *path, conf_kinds kinds, loader_done_fn done,
-	void *ctx, struct loader **ret_loader);
+/* As conffile_load; all are borrowed. 0 or -errno. */
+int loader_new(struct loop *loop, const char *path, const char *profiles_dir, conf_kinds kinds,
+	loader_done_fn done, void *ctx, struct loader **ret_loader);
 
 /* Waits for a load under way and drops what it brings. */
 struct loader *loader_free(struct loader *loader);

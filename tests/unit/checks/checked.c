@@ -17,7 +17,7 @@ void checked_load(struct checked *checked, const char *yaml)
 
 	*checked = (struct checked){ 0 };
 	if (yaml_parse(&checked->arena, "test.yaml", yaml, strlen(yaml), &errors, &root) == 0)
-		(void)conf_build(root, check_kinds, &errors, &checked->config);
+		(void)conf_build(root, check_kinds, NULL, &errors, &checked->config);
 	conf_errors_print(&errors, &checked->errors);
 	conf_errors_fini(&errors);
 }

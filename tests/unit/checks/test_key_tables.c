@@ -206,7 +206,7 @@ static void test_shipped_example_loads(void **state)
 	(void)state;
 	folder_init(&folder);
 	conf_write_example(check_kinds, &text);
-	if (conffile_load(folder_write(&folder, "x.yaml", sbuf_str(&text), 0644), check_kinds,
+	if (conffile_load(folder_write(&folder, "x.yaml", sbuf_str(&text), 0644), NULL, check_kinds,
 		    &errors, &config) < 0)
 		fail_msg("%s", errors.items[0].text);
 	assert_int_equal(config->n_listen, 2);

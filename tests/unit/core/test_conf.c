@@ -366,7 +366,7 @@ static void test_missing_file_excuses_what_it_may_define(void **state)
 	(void)tree_set(&loaded->tree, "self_check.witnesses[0]", "elsewhere");
 	loaded->tree.root->is_bad = true;
 	(void)conf_errors_add(&errors, "x", 0, 0, "cannot be read");
-	assert_true(conf_build(loaded->tree.root, fake_kinds, &errors, &loaded->config) < 0);
+	assert_true(conf_build(loaded->tree.root, fake_kinds, NULL, &errors, &loaded->config) < 0);
 	assert_int_equal(errors.n, 1);
 	conf_errors_fini(&errors);
 }

@@ -70,7 +70,8 @@ static void load_path(struct fixture *fixture, const char *path)
 	int rc;
 
 	unload(fixture);
-	rc = conffile_load(path, fake_kinds, &errors, &fixture->config);
+	rc = conffile_load(path, folder_path(&fixture->folder, "profiles"), fake_kinds, &errors,
+		&fixture->config);
 	assert_true(rc == 0 || rc == -EINVAL);
 	assert_int_equal(rc == 0, errors.n == 0);
 	conf_errors_print(&errors, &fixture->errors);

@@ -73,7 +73,7 @@ static void load(const char *directory, const char *name, struct sbuf *ret_text)
 	(void)folder_write(&folder, "secret", "hidden-text\n", 0600);
 	assert_int_equal(chdir(folder.path), 0);
 	start = clock();
-	if (conffile_load(file, fake_kinds, &errors, &config) == 0)
+	if (conffile_load(file, "profiles", fake_kinds, &errors, &config) == 0)
 		fail_msg("%s loads", name);
 	assert_in_range(clock() - start, 0, CLOCKS_PER_SEC);
 	assert_int_equal(fake_kind_live, 0);
