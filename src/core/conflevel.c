@@ -152,9 +152,9 @@ static int try_checks(struct conf_scope *scope, struct node *level, bool needs_k
 		const struct check_kind *kind;
 		int r = named_kind(scope, section, &kind);
 
-		if (r == 0 && !kind && needs_kind)
+		if (needs_kind && section->type == NODE_MAPPING && !node_get(section, "kind"))
 			r = conf_error(scope, section, "kind is missing: expected how to check");
-		rc = conf_worse(rc, r < 0 ? r : try_check(scope, section, kind));
+		rc = conf_worse(rc, conf_worse(r, try_check(scope, section, kind)));
 	}
 	return rc;
 }
@@ -205,9 +205,8 @@ int conf_try_profile(struct conf_scope *scope, struct node *root)
 		rc = -EINVAL;
 	if (type)
 		rc = conf_key_error(scope, type, "a profile is a type and has none");
-	if (rc == 0)
-		rc = conf_check_names(
-			scope, tables, conf_level_tables(scope->kinds, &tables[1]) + 1, root);
+	rc = conf_worse(rc, conf_check_names(scope, tables,
+				    conf_level_tables(scope->kinds, &tables[1]) + 1, root));
 	if (rc != -ENOMEM)
 		rc = conf_worse(rc, conf_fill(scope, conf_profile_keys, &levels, &about));
 	if (rc != -ENOMEM)

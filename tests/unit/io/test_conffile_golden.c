@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every file of tests/data/conf is wrong, and each has beside it what must be said of it. With
+ * Every .yaml of tests/data/conf is wrong, and each has beside it what must be said of it; some have
+ * a .profile, which is then the operator's profile "own". With
  * MODELHEALTH_UPDATE_GOLDEN set, the texts are written anew instead: look at the difference.
  */
 #include "modelhealth/io/conffile.h"
@@ -56,6 +57,20 @@ static void write_text(const char *directory, const char *name, const char *text
 	assert_int_equal(fclose(file), 0);
 }
 
+/* The operator's profile that stands beside the file, if there is one. */
+static void write_profile(const char *directory, const char *name, struct folder *folder)
+{
+	char path[1024];
+	size_t len;
+	const char *text;
+
+	(void)snprintf(path, sizeof path, "%s/%s.profile", directory, name);
+	if (access(path, R_OK) < 0)
+		return;
+	text = read_text(directory, name, ".profile", &len);
+	(void)folder_write_bytes(folder, "profiles/own.yaml", text, len, 0600);
+}
+
 /* What is said of the file, loaded by its bare name from a directory of its own. */
 static void load(const char *directory, const char *name, struct sbuf *ret_text)
 {
@@ -71,6 +86,7 @@ static void load(const char *directory, const char *name, struct sbuf *ret_text)
 	(void)snprintf(file, sizeof file, "%s.yaml", name);
 	(void)folder_write_bytes(&folder, file, text, len, 0600);
 	(void)folder_write(&folder, "secret", "hidden-text\n", 0600);
+	write_profile(directory, name, &folder);
 	assert_int_equal(chdir(folder.path), 0);
 	start = clock();
 	if (conffile_load(file, "profiles", fake_kinds, &errors, &config) == 0)

@@ -1,0 +1,3 @@
+about: x
+about: y
+fall: *x

@@ -1,0 +1,3 @@
+about: x
+checks:
+  live: { kind: fake, rise: many }
