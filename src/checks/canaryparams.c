@@ -456,8 +456,12 @@ static int compile_loaded(struct canary_params *canary, struct conf_scope *scope
 	if (!canary->model)
 		return conf_error(scope, conf_node(scope, "loaded"),
 			"loaded needs a model to look for: set models: [ NAME ]");
-	r = client_url(&canary->client, scope, "loaded.path", loaded->path, canary->model,
-		&canary->loaded_url);
+	r = model_list_check(scope, loaded, "loaded");
+	if (r == 0)
+		r = client_url(&canary->client, scope, "loaded.path", loaded->path, canary->model,
+			&canary->loaded_url);
+	if (r == 0 && loaded->port != 0)
+		canary->loaded_url->port = loaded->port; /* nobody else has it yet */
 	if (r < 0 || !loaded->body)
 		return r;
 	client_expand(&canary->client, loaded->body, canary->model, NULL, 0, TEMPLATE_PLAIN, &body);
