@@ -11,7 +11,7 @@
 enum {
 	MIN_COLUMNS = 40,
 	MAX_COLUMNS = 120,
-	MARGIN = 27, /* of a line in front of its bar */
+	MARGIN = 28, /* of a line in front of its bar */
 };
 
 /* A span on the axis. */

@@ -48,7 +48,7 @@ static void test_phases_stand_on_one_axis(void **state)
 		.gap_p95 = 120 * USEC_PER_MSEC,
 		.per_second = 10,
 	};
-	check(&view, (struct phasebar_style){ .columns = 47 },
+	check(&view, (struct phasebar_style){ .columns = 48 },
 		"\ncanary of m: ok\n"
 		"  dns              0.0 ms  |\n"
 		"  connect        100.0 ms  |==\n"
@@ -69,7 +69,7 @@ static void test_a_wait_shows_as_the_end(void **state)
 	check(&view, (struct phasebar_style){ .columns = 1 },
 		"\ncanary of m: timeout_first_token, no text within 1s\n"
 		"  connect          0.0 ms  |=\n"
-		"  end           1000.0 ms  |.............\n");
+		"  end           1000.0 ms  |............\n");
 }
 
 static void test_colours_only_on_request(void **state)
