@@ -371,6 +371,7 @@ static int read_name(struct walk *walk, const struct level *level)
 	if (*c->at++ != ':')
 		return -EINVAL;
 	walk->active = step_span(walk, level->below, &name);
+	walk->found &= ~(walk->active & ~walk->scan->starred); /* a name that was there before */
 	return 0;
 }
 

@@ -104,6 +104,8 @@ static void test_of_equal_names_the_last_one_counts(void **state)
 {
 	(void)state;
 	assert_look("{\"a\":1,\"a\":2}", "/a", "2");
+	assert_look("{\"a\":{\"b\":1},\"a\":2}", "/a/b", "-");
+	assert_look("{\"a\":[1],\"a\":[]}", "/a/0", "-");
 }
 
 static void test_many_pointers_are_found_in_one_pass(void **state)
