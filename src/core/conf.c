@@ -141,8 +141,9 @@ static int open_profile(struct conf_scope *scope, struct conf_layers *layers, bo
 			  : NULL;
 	if (profile)
 		rc = profile_open(scope, profile);
-	layers->profile = profile ? profile->root : NULL;
 	*ret_is_usable = !profile || profile->root;
+	for (; *ret_is_usable && profile; profile = profile->base)
+		layers->profiles[layers->n_profiles++] = profile->root;
 	return rc;
 }
 
@@ -179,17 +180,18 @@ static int build_endpoint(struct build *build, struct node *node, struct endpoin
 	layers.group = endpoint_group(build, node, endpoint->group);
 	if (open_profile(scope, &layers, &is_usable) < 0)
 		return -ENOMEM;
-	endpoint->is_profile = layers.profile != NULL;
-	scope->profile = layers.profile;
+	endpoint->is_profile = layers.n_profiles > 0;
+	scope->layers = &layers;
 	scope->levels = (struct conf_levels){ 0 };
-	conf_levels_push_common(&scope->levels, layers.profile);
+	for (size_t i = layers.n_profiles; i-- > 0;)
+		conf_levels_push_common(&scope->levels, layers.profiles[i]);
 	conf_levels_push_common(&scope->levels, layers.defaults);
 	conf_levels_push_common(&scope->levels, layers.group);
 	conf_levels_push_common(&scope->levels, layers.own);
 	rc = conf_worse(rc, conf_fill(scope, conf_shared_keys, &scope->levels, endpoint));
 	if (rc != -ENOMEM && is_usable)
 		rc = conf_worse(rc, conf_build_checks(scope, &layers, endpoint));
-	scope->profile = NULL;
+	scope->layers = NULL;
 	return rc == -ENOMEM ? rc : 0;
 }
 

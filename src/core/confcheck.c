@@ -33,7 +33,8 @@ struct work {
 /* What the layers say of one check. */
 struct sections {
 	const char *name;
-	struct node *own, *profile;
+	const char *like; /* the check of the profile that it is, or is like; NULL = none */
+	struct node *own;
 	struct conf_levels levels;
 };
 
@@ -130,8 +131,8 @@ static enum tier tier_called(const char *name)
 /* By the name of the check, of the one in the profile that it is like, or of its kind. */
 static enum tier default_tier(const struct sections *sections, const struct check_kind *kind)
 {
-	const char *const names[] = { sections->name,
-		sections->profile ? sections->profile->key : "", kind->name };
+	const char *const names[] = { sections->name, sections->like ? sections->like : "",
+		kind->name };
 
 	for (size_t i = 0; i < array_size(names); i++) {
 		enum tier tier = tier_called(names[i]);
@@ -196,43 +197,75 @@ static int build_check(struct work *work, const struct sections *sections, struc
 	return rc;
 }
 
-/* ---- which kind ---- */
+/* ---- checks of profiles ---- */
 
-static const struct check_kind *kind_of(
-	const struct conf_scope *scope, const struct node *profile_section)
+/* The index-th check of all profiles, those of the outermost first and each name once; NULL at the
+ * end. */
+static const char *profile_check(const struct conf_layers *layers, size_t index)
 {
-	const struct node *node = node_get(profile_section, "kind");
+	for (size_t i = layers->n_profiles; i-- > 0;) {
+		const struct node *checks = node_get(layers->profiles[i], "checks");
+		const struct node *section = checks ? checks->first_child : NULL;
 
+		for (; section; section = section->next) {
+			size_t outer = i + 1;
+
+			while (outer < layers->n_profiles &&
+				!conf_check_section(layers->profiles[outer], section->key))
+				outer++;
+			if (outer == layers->n_profiles && index-- == 0)
+				return section->key;
+		}
+	}
+	return NULL;
+}
+
+static bool is_profile_check(const struct conf_layers *layers, const char *name)
+{
+	for (size_t i = 0; i < layers->n_profiles; i++) {
+		if (conf_check_section(layers->profiles[i], name))
+			return true;
+	}
+	return false;
+}
+
+/* Of a check of that name in the profiles; NULL without. */
+static const struct check_kind *profile_kind_of(
+	const struct conf_scope *scope, const struct conf_layers *layers, const char *name)
+{
+	const struct node *node = NULL;
+
+	for (size_t i = 0; name && i < layers->n_profiles && !node; i++)
+		node = node_get(conf_check_section(layers->profiles[i], name), "kind");
 	return node ? conf_kind_find(scope->kinds, node->text) : NULL;
 }
 
-/* The only check of that kind in the profile, NULL when there is none or more than one. */
-static struct node *only_section(
-	const struct conf_scope *scope, const struct node *profile, const struct check_kind *kind)
+/* The only check of that kind in the profiles, NULL when there is none or more than one. */
+static const char *only_check(const struct conf_scope *scope, const struct conf_layers *layers,
+	const struct check_kind *kind)
 {
-	const struct node *checks = node_get(profile, "checks");
-	struct node *found = NULL;
+	const char *found = NULL;
+	const char *name;
 
-	for (struct node *section = checks ? checks->first_child : NULL; section;
-		section = section->next) {
-		if (kind_of(scope, section) != kind)
+	for (size_t i = 0; (name = profile_check(layers, i)) != NULL; i++) {
+		if (profile_kind_of(scope, layers, name) != kind)
 			continue;
 		if (found)
 			return NULL;
-		found = section;
+		found = name;
 	}
 	return found;
 }
 
+/* ---- which kind ---- */
+
 static int missing_kind(struct work *work, const struct sections *sections)
 {
-	const struct node *checks = node_get(work->layers->profile, "checks");
 	const char *names[MAX_CHECKS];
 	size_t n = 0;
 
-	for (const struct node *section = checks ? checks->first_child : NULL;
-		section && n < array_size(names); section = section->next)
-		names[n++] = section->key;
+	while (n < array_size(names) && (names[n] = profile_check(work->layers, n)) != NULL)
+		n++;
 
 	const char *near = conf_did_you_mean(names, n, sections->name);
 
@@ -245,12 +278,12 @@ static int missing_kind(struct work *work, const struct sections *sections)
 		near ? "?)" : "");
 }
 
-/* Settles the kind and with it what the profile says of the check. NULL after an error. */
+/* Settles the kind and with it what the profiles say of the check. NULL after an error. */
 static const struct check_kind *settle_kind(struct work *work, struct sections *sections)
 {
 	static const struct conf_key kind_key = { .name = "kind", .type = CONF_KIND };
 	struct conf_scope *scope = work->scope;
-	const struct check_kind *in_profile = kind_of(scope, sections->profile);
+	const struct check_kind *in_profile = profile_kind_of(scope, work->layers, sections->like);
 	const struct check_kind *kind = in_profile;
 	const struct node *node = conf_levels_find(&sections->levels, "kind", NULL);
 	const char *name = work->endpoint->type;
@@ -264,7 +297,7 @@ static const struct check_kind *settle_kind(struct work *work, struct sections *
 		return NULL;
 	}
 	if (kind != in_profile)
-		sections->profile = only_section(scope, work->layers->profile, kind);
+		sections->like = only_check(scope, work->layers, kind);
 	return kind;
 }
 
@@ -276,7 +309,7 @@ static void push_section(struct conf_levels *levels, struct node *section)
 		conf_levels_push(levels, section);
 }
 
-/* Lays what the layers say of the check over each other, without what the profile says. */
+/* Lays what the layers say of the check over each other, without what profiles say. */
 static void collect_sections(const struct conf_layers *layers, struct sections *sections)
 {
 	sections->levels = (struct conf_levels){ 0 };
@@ -285,13 +318,15 @@ static void collect_sections(const struct conf_layers *layers, struct sections *
 	push_section(&sections->levels, sections->own);
 }
 
-/* Puts them, and the profile's below them, over scope->levels. */
+/* Puts them, and those of the profiles below them, over scope->levels. */
 static void lay_sections(struct work *work, struct sections *sections)
 {
 	const struct conf_levels without = sections->levels;
 
 	sections->levels = (struct conf_levels){ 0 };
-	push_section(&sections->levels, sections->profile);
+	for (size_t i = work->layers->n_profiles; sections->like && i-- > 0;)
+		push_section(&sections->levels,
+			conf_check_section(work->layers->profiles[i], sections->like));
 	for (size_t i = without.n; i-- > 0;)
 		push_section(&sections->levels, without.node[i]);
 	for (size_t i = sections->levels.n; i-- > 0;)
@@ -334,9 +369,12 @@ static int check_section(struct conf_scope *scope, const struct node *own)
 }
 
 /* Adds the check of that name. */
-static int add_check(struct work *work, const char *name, struct node *own, struct node *in_profile)
+static int add_check(struct work *work, const char *name, struct node *own)
 {
-	struct sections sections = { .name = name, .own = own, .profile = in_profile };
+	bool is_in_profile = is_profile_check(work->layers, name);
+	struct sections sections = {
+		.name = name, .own = own, .like = is_in_profile ? name : NULL
+	};
 	struct endpoint_spec *endpoint = work->endpoint;
 	struct check_spec *check = &endpoint->checks[endpoint->n_checks];
 	const struct check_kind *kind;
@@ -356,9 +394,9 @@ static int add_check(struct work *work, const char *name, struct node *own, stru
 	if (rc == -ENOMEM)
 		return rc;
 	if (!is_enabled)
-		return in_profile ? conf_worse(rc, keep_name(work, name,
-							   &work->disabled[work->n_disabled++]))
-				  : rc;
+		return is_in_profile ? conf_worse(rc, keep_name(work, name,
+							      &work->disabled[work->n_disabled++]))
+				     : rc;
 	if (keep_name(work, name, &check->name) < 0)
 		return -ENOMEM;
 	check->kind = kind;
@@ -403,32 +441,31 @@ static int keep_disabled(struct work *work)
 }
 
 /* Adds a check with the levels and hashes of the endpoint, and leaves them as they were. */
-static int add_next(struct work *work, const char *name, struct node *own, struct node *in_profile)
+static int add_next(struct work *work, const char *name, struct node *own)
 {
 	const struct conf_levels levels = work->scope->levels;
 	const struct conf_hashes hashes = work->scope->hashes;
-	int rc = add_check(work, name, own, in_profile);
+	int rc = add_check(work, name, own);
 
 	work->scope->levels = levels;
 	work->scope->hashes = hashes;
 	return rc;
 }
 
-/* The profile's checks, then those that the endpoint adds; live without any. */
-static int add_checks(struct work *work, const struct node *in_profile, const struct node *own)
+/* The checks of the profiles, then those that the endpoint adds; live without any. */
+static int add_checks(struct work *work, const struct node *own)
 {
-	struct node *section = in_profile ? in_profile->first_child : NULL;
+	struct node *section = own ? own->first_child : NULL;
+	const char *name;
 	int rc = 0;
 
-	if (!in_profile && !own)
-		return add_next(work, "live", NULL, NULL);
-	for (; section && rc != -ENOMEM; section = section->next)
-		rc = conf_worse(
-			rc, add_next(work, section->key, node_get(own, section->key), section));
-	section = own ? own->first_child : NULL;
+	if (work->layers->n_profiles == 0 && !own)
+		return add_next(work, "live", NULL);
+	for (size_t i = 0; rc != -ENOMEM && (name = profile_check(work->layers, i)) != NULL; i++)
+		rc = conf_worse(rc, add_next(work, name, node_get(own, name)));
 	for (; section && rc != -ENOMEM; section = section->next) {
-		if (!node_get(in_profile, section->key))
-			rc = conf_worse(rc, add_next(work, section->key, section, NULL));
+		if (!is_profile_check(work->layers, section->key))
+			rc = conf_worse(rc, add_next(work, section->key, section));
 	}
 	return rc;
 }
@@ -437,14 +474,15 @@ int conf_build_checks(
 	struct conf_scope *scope, const struct conf_layers *layers, struct endpoint_spec *endpoint)
 {
 	struct work work = { .scope = scope, .layers = layers, .endpoint = endpoint };
-	const struct node *in_profile = node_get(layers->profile, "checks");
 	const struct node *own = node_get(layers->own, "checks");
-	size_t n;
+	size_t n = 0;
 	int rc;
 
 	if (!conf_is_block(scope, own, NODE_MAPPING) || own->n_children == 0)
 		own = NULL;
-	n = (in_profile ? in_profile->n_children : 0) + (own ? own->n_children : 0);
+	while (profile_check(layers, n))
+		n++;
+	n += own ? own->n_children : 0;
 	if (n > MAX_CHECKS)
 		return conf_error(scope, own ? own : layers->own,
 			"expected at most %d checks, got %zu", MAX_CHECKS, n);
@@ -452,7 +490,7 @@ int conf_build_checks(
 		arena_calloc(conf_arena(scope), max_of(n, (size_t)1), sizeof endpoint->checks[0]);
 	if (!endpoint->checks)
 		return -ENOMEM;
-	rc = add_checks(&work, in_profile, own);
+	rc = add_checks(&work, own);
 	if (rc != -ENOMEM)
 		rc = conf_worse(rc, keep_disabled(&work));
 	return rc == -ENOMEM ? rc : conf_worse(rc, check_endpoint_names(&work));

@@ -111,7 +111,11 @@ const struct node *conf_blame(struct conf_scope *scope, const char *key)
 
 	while (root->parent)
 		root = root->parent;
-	return root == scope->profile ? scope->endpoint : node;
+	for (size_t i = 0; scope->layers && i < scope->layers->n_profiles; i++) {
+		if (root == scope->layers->profiles[i])
+			return scope->endpoint;
+	}
+	return node;
 }
 
 const struct node *conf_node(struct conf_scope *scope, const char *key)

@@ -116,9 +116,14 @@ const struct conf_key conf_level_keys[] = {
 };
 
 const struct conf_key conf_profile_keys[] = {
-	{ .name = "about", .type = CONF_STRING, .is_required = true, .offset = 0, .effect = EFFECT_UPDATE,
+	{ .name = "about", .type = CONF_STRING, .is_required = true,
+	  .offset = offsetof(struct profile_head, about), .effect = EFFECT_UPDATE,
 	  .example = "vLLM's OpenAI-compatible server",
 	  .help = "What server the profile is for, on one line." },
+	{ .name = "like", .type = CONF_STRING,
+	  .offset = offsetof(struct profile_head, like), .effect = EFFECT_UPDATE,
+	  .example = "openai_compatible",
+	  .help = "Another profile, over which this one is laid: it has the checks of that one too, and what it does not say itself holds as said there." },
 	CONF_END,
 };
 

@@ -121,15 +121,19 @@ static int try_check(struct conf_scope *scope, struct node *section, const struc
 		kind ? try_kind(scope, kind, &levels, CONF_TRIAL) : try_all_kinds(scope, &levels));
 }
 
-/* The kind that a section names, in *ret_kind, NULL without. 0 or -EINVAL. */
-static int named_kind(
-	struct conf_scope *scope, const struct node *section, const struct check_kind **ret_kind)
+/* The kind that a section names, else what its profile is like, in *ret_kind; NULL without. profile
+ * is NULL outside of one, where a section need not name it. 0 or -EINVAL. */
+static int settle_kind(struct conf_scope *scope, const struct node *section,
+	const struct profile *profile, const struct check_kind **ret_kind)
 {
 	static const struct conf_key kind_key = { .name = "kind", .type = CONF_KIND };
-	const struct node *node = node_get(section, "kind");
+	const struct node *node =
+		profile ? profile_kind(profile, section->key) : node_get(section, "kind");
 	const char *name = NULL;
 
 	*ret_kind = NULL;
+	if (!node && profile && section->type == NODE_MAPPING)
+		return conf_error(scope, section, "kind is missing: expected how to check");
 	if (!node)
 		return 0;
 	if (conf_parse_scalar(scope, &kind_key, node, &name) < 0)
@@ -138,7 +142,8 @@ static int named_kind(
 	return 0;
 }
 
-static int try_checks(struct conf_scope *scope, struct node *level, bool needs_kind)
+static int try_checks(
+	struct conf_scope *scope, const struct node *level, const struct profile *profile)
 {
 	struct node *checks = node_get(level, "checks");
 	int rc = 0;
@@ -150,10 +155,8 @@ static int try_checks(struct conf_scope *scope, struct node *level, bool needs_k
 	for (struct node *section = checks->first_child; section && rc != -ENOMEM;
 		section = section->next) {
 		const struct check_kind *kind;
-		int r = named_kind(scope, section, &kind);
+		int r = settle_kind(scope, section, profile, &kind);
 
-		if (needs_kind && section->type == NODE_MAPPING && !node_get(section, "kind"))
-			r = conf_error(scope, section, "kind is missing: expected how to check");
 		rc = conf_worse(rc, conf_worse(r, try_check(scope, section, kind)));
 	}
 	return rc;
@@ -162,7 +165,7 @@ static int try_checks(struct conf_scope *scope, struct node *level, bool needs_k
 /* ---- levels ---- */
 
 /* Its values and checks; names have been checked. */
-static int try_values(struct conf_scope *scope, struct node *level, bool needs_kind)
+static int try_values(struct conf_scope *scope, struct node *level, const struct profile *profile)
 {
 	const struct conf_levels levels = { .node = { level }, .is_common = { true }, .n = 1 };
 	struct endpoint_spec endpoint = { 0 };
@@ -175,7 +178,7 @@ static int try_values(struct conf_scope *scope, struct node *level, bool needs_k
 	if (rc != -ENOMEM)
 		rc = conf_worse(rc, try_all_kinds(scope, &levels));
 	scope->mode = CONF_REAL;
-	return rc == -ENOMEM ? rc : conf_worse(rc, try_checks(scope, level, needs_kind));
+	return rc == -ENOMEM ? rc : conf_worse(rc, try_checks(scope, level, profile));
 }
 
 int conf_try_level(struct conf_scope *scope, struct node *level)
@@ -184,19 +187,20 @@ int conf_try_level(struct conf_scope *scope, struct node *level)
 	int rc = conf_check_names(scope, tables, conf_level_tables(scope->kinds, tables), level);
 
 	if (rc != -ENOMEM)
-		rc = try_values(scope, level, false);
+		rc = try_values(scope, level, NULL);
 	return rc == -ENOMEM ? rc : 0;
 }
 
-int conf_try_profile(struct conf_scope *scope, struct node *root)
+int conf_try_profile(struct conf_scope *scope, const struct profile *profile)
 {
+	struct node *root = profile->root;
 	const struct conf_levels levels = { .node = { root }, .n = 1 };
 	const struct conf_key *tables[CONF_MAX_TABLES + 1] = { conf_profile_keys };
 	const struct node *type = node_get(root, "type");
 	const struct node *before = scope->endpoint;
 	const struct conf_levels levels_before = scope->levels;
 	const struct conf_hashes hashes_before = scope->hashes;
-	const char *about = NULL;
+	struct profile_head head = { 0 };
 	int rc = 0;
 
 	scope->endpoint = root;
@@ -208,9 +212,9 @@ int conf_try_profile(struct conf_scope *scope, struct node *root)
 	rc = conf_worse(rc, conf_check_names(scope, tables,
 				    conf_level_tables(scope->kinds, &tables[1]) + 1, root));
 	if (rc != -ENOMEM)
-		rc = conf_worse(rc, conf_fill(scope, conf_profile_keys, &levels, &about));
+		rc = conf_worse(rc, conf_fill(scope, conf_profile_keys, &levels, &head));
 	if (rc != -ENOMEM)
-		rc = conf_worse(rc, try_values(scope, root, true));
+		rc = conf_worse(rc, try_values(scope, root, profile));
 	scope->endpoint = before;
 	scope->levels = levels_before;
 	scope->hashes = hashes_before;

@@ -6,11 +6,6 @@
 
 #include "modelhealth/core/confscope.h"
 
-/* What is said of an endpoint, from the outermost; each may be NULL. */
-struct conf_layers {
-	struct node *profile, *defaults, *group, *own;
-};
-
 /* The section of a check in a layer, NULL without. */
 struct node *conf_check_section(const struct node *layer, const char *name);
 

@@ -7,6 +7,8 @@
 
 #include "modelhealth/core/confscope.h"
 
+struct profile;
+
 enum {
 	CONF_MAX_TABLES = 64, /* in one list of tables */
 };
@@ -21,8 +23,8 @@ bool conf_is_block(struct conf_scope *scope, const struct node *node, enum node_
 /* Checks names and values of defaults or of a group. 0 (errors are collected) or -ENOMEM. */
 int conf_try_level(struct conf_scope *scope, struct node *level);
 
-/* The same for a profile. 0, -EINVAL when anything is wrong with it, or -ENOMEM. */
-int conf_try_profile(struct conf_scope *scope, struct node *root);
+/* The same for a profile whose base has been found. 0, -EINVAL when anything is wrong with it, or -ENOMEM. */
+int conf_try_profile(struct conf_scope *scope, const struct profile *profile);
 
 /* Whether name can be that of an endpoint, a group or a check; reports about node when not. */
 int conf_check_name(struct conf_scope *scope, const struct node *node, const char *name,

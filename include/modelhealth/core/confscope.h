@@ -10,8 +10,9 @@
 #include <errno.h>
 
 enum {
-	/* endpoint, group, defaults and profile: what each says of the check, then for itself */
-	CONF_MAX_LEVELS = 8,
+	CONF_MAX_PROFILES = 4, /* one like another */
+	/* endpoint, group, defaults and profiles: what each says of the check, then for itself */
+	CONF_MAX_LEVELS = 2 * (3 + CONF_MAX_PROFILES),
 	CONF_GOT_SIZE = 80, /* of a value quoted in a message */
 	CONF_COPIES = 1024, /* inherited texts remembered at once, a power of two */
 };
@@ -22,6 +23,14 @@ struct conf_levels {
 	/* Checks of several kinds inherit it: its sections may hold keys of another kind. */
 	bool is_common[CONF_MAX_LEVELS];
 	size_t n;
+};
+
+/* What is said of an endpoint; each may be NULL. */
+struct conf_layers {
+	struct node
+		*profiles[CONF_MAX_PROFILES]; /* that of its type first, then the one it is like */
+	size_t n_profiles;
+	struct node *defaults, *group, *own;
 };
 
 /* What becomes of the values that are filled in. */
@@ -50,11 +59,11 @@ struct conf_scope {
 	struct config *config;
 	struct conf_errors *errors;
 	conf_kinds kinds;
-	struct profiles *profiles;   /* NULL = there are none */
-	const struct node *profile;  /* root of that of the endpoint in hand, NULL without */
-	struct conf_levels levels;   /* of the check or endpoint in hand */
-	const struct node *endpoint; /* its own node */
-	struct conf_hashes hashes;   /* of the check or endpoint in hand */
+	struct profiles *profiles;        /* NULL = there are none */
+	const struct conf_layers *layers; /* of the endpoint in hand, NULL without */
+	struct conf_levels levels;        /* of the check or endpoint in hand */
+	const struct node *endpoint;      /* its own node */
+	struct conf_hashes hashes;        /* of the check or endpoint in hand */
 	enum conf_mode mode;
 	struct conf_memo memo;
 	struct hidden *hidden;

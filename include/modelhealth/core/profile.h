@@ -21,6 +21,7 @@ struct profile {
 	const char *name;
 	const struct profile_text *text; /* NULL = the operator's own */
 	struct node *root;               /* NULL = not read yet, or bad */
+	struct profile *base;            /* that it is like; NULL = none */
 	bool is_read;
 	bool is_checked;
 };
@@ -35,9 +36,12 @@ struct profiles {
 /* NULL without one; profiles may be NULL. */
 struct profile *profile_find(const struct profiles *profiles, const char *name);
 
-/* Reads the profile unless it is read, and checks it: its names, its values, its checks. A bad one
- * has been reported and has no root. 0 or -ENOMEM. */
+/* Reads the profile and those that it is like unless they are read, and checks them: names, values,
+ * checks. A bad one has been reported and has no root. 0 or -ENOMEM. */
 int profile_open(struct conf_scope *scope, struct profile *profile);
+
+/* Where the profile, or the one nearest to it, names the kind of a check; NULL when none does. */
+const struct node *profile_kind(const struct profile *profile, const char *check);
 
 /* The text after "about:", without quotes; "" without. Its length in *ret_len. */
 const char *profile_about(const char *text, size_t *ret_len);

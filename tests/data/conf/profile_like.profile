@@ -1,0 +1,4 @@
+about: x
+like: vlm
+checks:
+  live: { interval: 5 }

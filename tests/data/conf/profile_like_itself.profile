@@ -1,0 +1,2 @@
+about: x
+like: own
