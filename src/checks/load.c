@@ -21,8 +21,9 @@
 #include <stdlib.h>
 
 enum {
-	KEPT_BYTES = 4096,    /* of the body, for rules and the server's own words */
-	MAX_GAP_INTERVALS = 3 /* scrapes further apart do not belong together */
+	KEPT_BYTES = 4096,     /* of the body, for rules and the server's own words */
+	MAX_GAP_INTERVALS = 3, /* scrapes further apart do not belong together */
+	BLIND_SCRAPES = 3,     /* failed in a row, before what the last good one said is dropped */
 };
 
 struct load_params {
@@ -84,7 +85,7 @@ static const struct conf_key load_keys[] = {
 /* ---- configuration ---- */
 
 /* A limit has to be passed for a time already, and a stall to last; to count results on top of
- * that would only be late. */
+ * that would only be late. A single failed scrape, though, must not make a stall be forgotten. */
 static void decide_at_once(struct conf_scope *scope, struct check_spec *spec)
 {
 	const struct {
@@ -101,6 +102,7 @@ static void decide_at_once(struct conf_scope *scope, struct check_spec *spec)
 		if (!conf_has(scope, counts[i].key))
 			*counts[i].count = 1;
 	}
+	spec->health.unknown_after = max_of(spec->health.fall, (uint16_t)BLIND_SCRAPES);
 }
 
 static bool has_roles(const struct load_roles *roles)

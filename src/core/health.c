@@ -214,11 +214,12 @@ unsigned health_step(struct health *health, const struct health_conf *conf,
 {
 	enum verdict verdict = result->verdict;
 	enum state old = health->state;
+	unsigned unknown_after = conf->unknown_after > 0 ? conf->unknown_after : conf->fall;
 	unsigned events = HEALTH_STEADY;
 
 	if (verdict == VERDICT_UNKNOWN) {
 		count_up(&health->unknown);
-		if (!health->decided || health->unknown >= conf->fall)
+		if (!health->decided || health->unknown >= unknown_after)
 			health->state = STATE_UNKNOWN;
 	} else {
 		events = step_known(health, conf, verdict);

@@ -147,6 +147,12 @@ def test_counters_that_stand_still_under_work_are_a_stall(start, server):
     assert "5 waiting, no progress for" in check["last"]["detail"]
     # It shows at once: the time was the hysteresis.
     assert check["state"] == "down"
+    assert daemon.endpoint("a")["state"] == "down"
+    # That metrics then fail for once says nothing new.
+    good = server.routes["/metrics"]
+    failures = iter([(500, "")])
+    server.routes["/metrics"] = lambda _: next(failures, good)
+    assert wait_reason(daemon, "load", "server_error")["state"] == "down"
     server.routes["/metrics"] = recorded("vllm.metrics.saturated.http").replace(
         b"256.0", b"2.0").replace(b"0.987", b"0.5")
     assert wait_reason(daemon, "load", "ok")["state"] == "up"

@@ -32,6 +32,7 @@ enum health_init {
 struct health_conf {
 	uint16_t rise, fall; /* results in a row that move down -> up, up -> down */
 	uint16_t degraded_rise, degraded_fall; /* the same between up and degraded */
+	uint16_t unknown_after; /* unknown results in a row that hide the state; 0 = fall */
 	enum health_init init;
 };
 
@@ -75,7 +76,7 @@ enum health_event {
 
 /*
  * Takes one result at wall time now. Unknown results move no counter of the target: the state
- * becomes unknown only when the endpoint was never known, or when `fall` unknowns came in a row;
+ * becomes unknown only when the endpoint was never known, or when unknown_after unknowns came in a row;
  * the hysteresis below is kept and speaks again with the next good result, or when failures have
  * made it say down.
  * Returns a set of enum health_event.

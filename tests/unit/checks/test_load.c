@@ -150,11 +150,13 @@ static void test_load_decides_at_once_unless_told_otherwise(void **state)
 	assert_int_equal(health->fall, 1);
 	assert_int_equal(health->degraded_rise, 1);
 	assert_int_equal(health->degraded_fall, 1);
+	assert_int_equal(health->unknown_after, 3);
 	checked_fini(&checked);
 	load(&checked, "http://a/", "    type: load\n    fall: 4\n    roles: { running: r }\n");
 	health = &checked_spec(&checked)->health;
 	assert_int_equal(health->rise, 1);
 	assert_int_equal(health->fall, 4);
+	assert_int_equal(health->unknown_after, 4);
 	checked_fini(&checked);
 }
 

@@ -103,6 +103,23 @@ static void test_unknown_never_counts(void **state)
 	assert_int_equal(health.flap_history, before.flap_history);
 }
 
+static void test_unknown_may_need_more_results_than_down(void **state)
+{
+	const struct health_conf quick = { .rise = 1, .fall = 1, .unknown_after = 3 };
+	struct health health;
+
+	(void)state;
+	health_init(&health, &quick);
+	(void)feed(&health, &quick, "+-");
+	assert_int_equal(health.state, STATE_DOWN);
+	(void)feed(&health, &quick, "uu");
+	assert_int_equal(health.state, STATE_DOWN);
+	(void)feed(&health, &quick, "u");
+	assert_int_equal(health.state, STATE_UNKNOWN);
+	(void)feed(&health, &quick, "+");
+	assert_int_equal(health.state, STATE_UP);
+}
+
 static void test_change_is_told_once_with_its_time_and_reason(void **state)
 {
 	struct health health;
@@ -267,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states_follow_the_letters),
 		cmocka_unit_test(test_unknown_never_counts),
+		cmocka_unit_test(test_unknown_may_need_more_results_than_down),
 		cmocka_unit_test(test_change_is_told_once_with_its_time_and_reason),
 		cmocka_unit_test(test_reason_of_a_lasting_state_is_the_latest_one),
 		cmocka_unit_test(test_severity_of_a_result_outranks_its_reason),
