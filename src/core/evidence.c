@@ -76,6 +76,27 @@ static void note_not_ready(struct evidence *evidence, unsigned flags, usec_t now
 		evidence->not_ready_at = now;
 }
 
+enum growth {
+	GROWTH_OF_OTHERS,
+	GROWTH_IN_DOUBT, /* until our inference ends */
+	GROWTH_OURS,
+};
+
+/* For whom the server did what its counters show. A server that computes our question and never
+ * delivers the answer must not pass for a busy one. */
+static enum growth whose_growth(const struct server_load *load, unsigned flags)
+{
+	double ours = flags & EVIDENCE_MAY_BE_OURS ? 1 : 0;
+
+	if (!(flags & (EVIDENCE_MAY_BE_OURS | EVIDENCE_IS_OURS)))
+		return GROWTH_OF_OTHERS;
+	if (load_has(load, LOAD_RUNNING)) /* a value that is not known is 0 */
+		return load->value[LOAD_RUNNING] + load->value[LOAD_WAITING] > ours
+			       ? GROWTH_OF_OTHERS
+			       : GROWTH_OURS;
+	return flags & EVIDENCE_IS_OURS ? GROWTH_OURS : GROWTH_IN_DOUBT;
+}
+
 static void note_load(struct evidence *evidence, const struct check_spec *spec,
 	const struct result *result, unsigned flags, usec_t now)
 {
@@ -87,10 +108,16 @@ static void note_load(struct evidence *evidence, const struct check_spec *spec,
 	evidence->load_good_for = 2 * spec->interval + spec->jitter + spec->timeout.total;
 	if (result->load.motion != LOAD_ADVANCING)
 		return;
-	if (flags & EVIDENCE_MAY_BE_OURS)
-		evidence->doubtful_at = now;
-	else
+	switch (whose_growth(&result->load, flags)) {
+	case GROWTH_OF_OTHERS:
 		evidence->counters_at = now;
+		break;
+	case GROWTH_IN_DOUBT:
+		evidence->doubtful_at = now;
+		break;
+	case GROWTH_OURS:
+		break;
+	}
 }
 
 static void note_canary(struct evidence *evidence, const struct check_spec *spec,

@@ -335,8 +335,10 @@ static unsigned weigh(struct engine *engine, struct check *check, struct result 
 
 	if (evidence_translate(&endpoint->known, endpoint->spec, result, now))
 		flags |= EVIDENCE_TRANSLATED;
-	if (host->inference || host->tokens_at > endpoint->known.load_at)
+	if (host->inference || host->abandoned_at != 0)
 		flags |= EVIDENCE_MAY_BE_OURS;
+	if (host->tokens_at > endpoint->known.load_at)
+		flags |= EVIDENCE_IS_OURS;
 	window_push(&check->view.window, result);
 	judge_window(check, result);
 	events = health_step(

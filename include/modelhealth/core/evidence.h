@@ -44,10 +44,13 @@ bool evidence_translate(const struct evidence *evidence, const struct endpoint_s
 	struct result *result, usec_t now);
 
 enum evidence_flag {
-	/* An inference of ours was under way, or gave tokens, since the load was read before: that
-	 * the counters grew proves nothing until it is known to have given none. */
+	/* An inference of ours is under way, or was broken off and may still be worked on: that the
+	 * counters grew proves nothing, unless the server has more requests than that one. Where it
+	 * does not tell, it is in doubt until the inference ends; without a token, it was others. */
 	EVIDENCE_MAY_BE_OURS = 1u << 0,
-	EVIDENCE_TRANSLATED = 1u << 1, /* evidence_translate made the result */
+	/* One has given tokens since the load was read before: the same, but without doubt. */
+	EVIDENCE_IS_OURS = 1u << 1,
+	EVIDENCE_TRANSLATED = 1u << 2, /* evidence_translate made the result */
 };
 
 /* Notes a settled result with a set of enum evidence_flag. */

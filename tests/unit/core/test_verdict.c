@@ -292,7 +292,7 @@ static void test_counters_that_may_have_grown_for_us_prove_nothing(void **state)
 	feed(&site, CANARY, REASON_OK, now - 200 * second);
 	feed_all(&site, LIVE, REASON_TIMEOUT_HEADERS, now, 3);
 	result_set(&result, REASON_OK, NULL);
-	result.load = (struct server_load){ .seen = 1, .motion = LOAD_ADVANCING };
+	result.load = (struct server_load){ .seen = 1u << LOAD_PROGRESS, .motion = LOAD_ADVANCING };
 	evidence_note(&site.endpoint.known, trail, &site.specs[LOAD], &result, EVIDENCE_MAY_BE_OURS,
 		now + 4 * second);
 	verdict_decide(&site.endpoint, now + 4 * second);
@@ -301,6 +301,45 @@ static void test_counters_that_may_have_grown_for_us_prove_nothing(void **state)
 	feed(&site, CANARY, REASON_TIMEOUT_FIRST_TOKEN, now + 5 * second);
 	assert_int_equal(site.endpoint.state, STATE_DEGRADED);
 	assert_string_equal(site.endpoint.evidence, "counters");
+}
+
+static void test_whose_work_the_counters_show_is_told_by_the_requests(void **state)
+{
+	static const struct {
+		unsigned flags;
+		double running, waiting;
+		bool is_proof;
+	} cases[] = {
+		{ 0, 0, 0, true }, /* short requests of others, or those who have left */
+		{ EVIDENCE_MAY_BE_OURS, 0, 0, false },
+		{ EVIDENCE_MAY_BE_OURS, 1, 0, false },
+		{ EVIDENCE_MAY_BE_OURS, 1, 1, true },
+		{ EVIDENCE_IS_OURS, 0, 0, false },
+		{ EVIDENCE_IS_OURS, 1, 0, true },
+		{ EVIDENCE_IS_OURS | EVIDENCE_MAY_BE_OURS, 1, 0, false },
+		{ EVIDENCE_IS_OURS | EVIDENCE_MAY_BE_OURS, 2, 0, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct site site;
+		struct result result = { 0 };
+
+		site_init(&site);
+		result_set(&result, REASON_OK, NULL);
+		result.load = (struct server_load){
+			.seen = 1u << LOAD_RUNNING | 1u << LOAD_WAITING,
+			.value = { [LOAD_RUNNING] = cases[i].running,
+				[LOAD_WAITING] = cases[i].waiting },
+			.motion = LOAD_ADVANCING,
+		};
+		evidence_note(&site.endpoint.known, &site.views[LOAD].trail, &site.specs[LOAD],
+			&result, cases[i].flags, now);
+		/* an end without a token changes nothing */
+		feed(&site, CANARY, REASON_TIMEOUT_FIRST_TOKEN, now + second);
+		assert_int_equal(evidence_counters_since(&site.endpoint.known, 0, now + second),
+			cases[i].is_proof);
+	}
 }
 
 static void test_a_first_inference_that_waits_behind_others_is_no_death(void **state)
@@ -471,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_verdict_of_every_combination_is_that_of_the_table),
 		cmocka_unit_test(test_proof_before_the_failure_proves_nothing_proof_after_it_does),
 		cmocka_unit_test(test_counters_that_may_have_grown_for_us_prove_nothing),
+		cmocka_unit_test(test_whose_work_the_counters_show_is_told_by_the_requests),
 		cmocka_unit_test(test_a_first_inference_that_waits_behind_others_is_no_death),
 		cmocka_unit_test(test_a_dead_port_outweighs_what_was_proved_before_it_died),
 		cmocka_unit_test(test_an_inference_proves_a_cheap_check_that_comes_back),
