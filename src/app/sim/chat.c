@@ -19,7 +19,7 @@ enum {
 	BYTES_PER_TOKEN = 4 /* the usual rule of thumb for prompts */
 };
 
-static const usec_t slow_gap = USEC_PER_SEC;
+static const usec_t slow_gap = 500 * USEC_PER_MSEC;
 static const usec_t ping_gap = 200 * USEC_PER_MSEC;
 
 static const char *const stream_head = "HTTP/1.1 200 OK\r\n"
@@ -146,6 +146,7 @@ static void count_token(struct exchange *exchange)
 	usec_t now = clock_monotonic();
 
 	if (chat->sent == 0) {
+		stats->prompt_tokens_total += chat->prompt_tokens; /* its prefill has ended */
 		chat->first_at = now;
 		histogram_add(&stats->first_token, now - chat->asked_at);
 	} else {
@@ -359,7 +360,6 @@ static void run(struct exchange *exchange)
 	exchange->chat.phase = CHAT_RUNNING;
 	exchange->wait = script->ttft + script->prefill * exchange->chat.prompt_tokens;
 	stats->n_running++;
-	stats->prompt_tokens_total += exchange->chat.prompt_tokens;
 }
 
 void chat_admit(struct exchange *exchange)

@@ -131,6 +131,7 @@ static int put_body(struct exchange *exchange, const struct json *document)
 static usec_t next(struct exchange *exchange)
 {
 	if (!chat_has_stalled(exchange)) {
+		exchange->server->chats.prompt_tokens_total += exchange->chat.prompt_tokens;
 		answer_json(exchange, 200, sbuf_str(&exchange->chat.later));
 		chat_finish(exchange);
 	}
