@@ -764,11 +764,19 @@ static void canary_kind_fini(struct probe *probe)
 	exchange_fini(probe);
 }
 
+static const struct client *canary_client(const void *params)
+{
+	const struct canary_params *canary = params;
+
+	return &canary->client;
+}
+
 const struct check_kind check_canary = {
 	.name = "canary",
 	.keys = canary_keys,
 	.params_size = sizeof(struct canary_params),
 	.compile = canary_compile,
+	.client = canary_client,
 	.dispose = canary_dispose,
 	.start = canary_kind_start,
 	.cancel = canary_kind_cancel,

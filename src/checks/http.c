@@ -329,11 +329,19 @@ static void http_kind_cancel(struct probe *probe)
 	exchange_cancel(probe);
 }
 
+static const struct client *http_client(const void *params)
+{
+	const struct http_params *http = params;
+
+	return &http->client;
+}
+
 const struct check_kind check_http = {
 	.name = "http",
 	.keys = http_keys,
 	.params_size = sizeof(struct http_params),
 	.compile = http_compile,
+	.client = http_client,
 	.dispose = http_dispose,
 	.start = http_kind_start,
 	.cancel = http_kind_cancel,

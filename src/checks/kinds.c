@@ -10,6 +10,7 @@ const struct check_kind *const check_kinds[] = {
 	&check_http,
 	&check_load,
 	&check_models,
+	&check_scenario,
 	&check_tcp,
 	NULL,
 };

@@ -327,11 +327,19 @@ static void load_cancel(struct probe *probe)
 	forget(state);
 }
 
+static const struct client *load_client(const void *params)
+{
+	const struct load_params *load = params;
+
+	return &load->client;
+}
+
 const struct check_kind check_load = {
 	.name = "load",
 	.keys = load_keys,
 	.params_size = sizeof(struct load_params),
 	.compile = load_compile,
+	.client = load_client,
 	.dispose = load_dispose,
 	.start = load_start,
 	.cancel = load_cancel,

@@ -550,11 +550,19 @@ static void models_fini(struct probe *probe)
 	exchange_fini(probe);
 }
 
+static const struct client *models_client(const void *params)
+{
+	const struct models_params *models = params;
+
+	return &models->client;
+}
+
 const struct check_kind check_models = {
 	.name = "models",
 	.keys = models_keys,
 	.params_size = sizeof(struct models_params),
 	.compile = models_compile,
+	.client = models_client,
 	.dispose = models_dispose,
 	.start = models_start,
 	.cancel = models_cancel,

@@ -4,6 +4,7 @@
  */
 #include "modelhealth/core/condition.h"
 
+#include "modelhealth/core/conflist.h"
 #include "modelhealth/core/confvalue.h"
 
 #include <errno.h>
@@ -17,10 +18,29 @@ enum {
 
 /* ---- parsing ---- */
 
-static void write_node(const struct node *node, struct sbuf *out)
+enum openness {
+	SHOW_ALL,
+	HIDE_CREDENTIALS,
+};
+
+/* auth_header and auth_scheme say where a key goes, not what it is. */
+static bool is_credential(const struct node *node)
+{
+	return node->key && conf_is_secret_name(node->key) && strncmp(node->key, "auth_", 5) != 0;
+}
+
+static void write_node(const struct node *node, enum openness openness, struct sbuf *out)
 {
 	const struct node *child = node->first_child;
 
+	if (openness == HIDE_CREDENTIALS && node->type == NODE_SCALAR && is_credential(node)) {
+		conf_print_string(SECRET_MASK, out);
+		return;
+	}
+	if (openness == HIDE_CREDENTIALS && node->key && strcmp(node->key, "url") == 0) {
+		conf_redact_url(node->shown, out);
+		return;
+	}
 	if (node->type == NODE_SCALAR) {
 		if (node->is_quoted || node->is_secret)
 			conf_print_string(node->shown, out);
@@ -35,7 +55,7 @@ static void write_node(const struct node *node, struct sbuf *out)
 			conf_print_string(child->key, out);
 			sbuf_puts(out, ": ");
 		}
-		write_node(child, out); /* no deeper than the parser's limit */
+		write_node(child, openness, out); /* no deeper than the parser's limit */
 	}
 	sbuf_puts(out, node->type == NODE_MAPPING ? " }" : " ]");
 }
@@ -44,7 +64,15 @@ const char *source_of(struct conf_scope *scope, const struct node *node)
 {
 	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
 
-	write_node(node, &out);
+	write_node(node, SHOW_ALL, &out);
+	return out.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&out));
+}
+
+const char *conf_shown_source(struct conf_scope *scope, const struct node *node)
+{
+	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
+
+	write_node(node, HIDE_CREDENTIALS, &out);
 	return out.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&out));
 }
 

@@ -338,6 +338,18 @@ static void check_witnesses(struct build *build, const struct node *root)
 	}
 }
 
+/* Only of a configuration without errors: checks may refer to any part of it. */
+static int link_checks(struct conf_scope *scope)
+{
+	int rc = 0;
+
+	scope->levels = (struct conf_levels){ 0 };
+	for (const struct conf_link *link = scope->links; link; link = link->next)
+		rc = conf_worse(rc,
+			link->check->kind->link(scope, link->endpoint, link->check, link->params));
+	return rc;
+}
+
 static int compare_value(const void *left, const void *right)
 {
 	const struct hidden *a = left;
@@ -385,6 +397,8 @@ static int build_config(struct build *build, struct node *root)
 		check_witnesses(build, root);
 	if (!build->is_partial && scope->errors->n == 0)
 		check_all_sections(build);
+	if (scope->errors->n == 0 && !scope->errors->truncated && link_checks(scope) == -ENOMEM)
+		return -ENOMEM;
 	return scope->errors->n == 0 && !scope->errors->truncated ? 0 : -EINVAL;
 }
 

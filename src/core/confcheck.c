@@ -164,6 +164,21 @@ static int set_display_url(
 	return endpoint->url && !url.failed ? 0 : -ENOMEM;
 }
 
+static int note_link(struct conf_scope *scope, struct endpoint_spec *endpoint,
+	struct check_spec *check, void *params)
+{
+	struct conf_link *link;
+
+	if (!check->kind->link)
+		return 0;
+	link = arena_alloc(conf_arena(scope), sizeof *link);
+	if (!link)
+		return -ENOMEM;
+	*link = (struct conf_link){ scope->links, endpoint, check, params };
+	scope->links = link;
+	return 0;
+}
+
 /* Fills one check. */
 static int build_check(struct work *work, const struct sections *sections, struct check_spec *check)
 {
@@ -189,6 +204,7 @@ static int build_check(struct work *work, const struct sections *sections, struc
 	rc = conf_worse(settle_pace(scope, check), set_display_url(scope, endpoint, check));
 	if (check->kind->compile)
 		rc = conf_worse(rc, check->kind->compile(scope, endpoint, check, params));
+	rc = conf_worse(rc, note_link(scope, endpoint, check, params));
 	if (is_unpaced && check->cost.is_inference)
 		check->fast_interval = check->interval; /* haste would cost tokens */
 	check->identity_hash = scope->hashes.identity;

@@ -130,6 +130,31 @@ bool conf_has(struct conf_scope *scope, const char *key)
 	return conf_levels_find(&scope->levels, key, NULL) != NULL;
 }
 
+void conf_enter(struct conf_scope *scope, struct node *item, enum conf_reach reach)
+{
+	scope->outer = scope->levels;
+	if (reach == CONF_ALONE)
+		scope->levels = (struct conf_levels){ 0 };
+	conf_levels_push(&scope->levels, item);
+}
+
+void conf_leave(struct conf_scope *scope)
+{
+	scope->levels = scope->outer;
+}
+
+int conf_fill_here(struct conf_scope *scope, const struct conf_key *table, void *base)
+{
+	int rc = conf_check_names(scope, &table, 1, scope->levels.node[0]);
+
+	return conf_worse(rc, conf_fill(scope, table, &scope->levels, base));
+}
+
+const struct config *conf_config(const struct conf_scope *scope)
+{
+	return scope->config;
+}
+
 /* ---- defaults of the table ---- */
 
 /* A row's default as nodes: a scalar, or a sequence of scalars when written "[ a, b ]". */

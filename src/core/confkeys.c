@@ -167,7 +167,7 @@ const struct conf_key conf_check_keys[] = {
 	CONF_END,
 };
 
-static const struct conf_key timeout_keys[] = {
+const struct conf_key conf_timeout_keys[] = {
 	{ .name = "connect", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "2s",
 	  .offset = offsetof(struct timeouts, connect), .effect = EFFECT_UPDATE,
 	  .help = "Name resolution, TCP and TLS handshake together." },
@@ -228,7 +228,7 @@ const struct conf_key conf_pace_keys[] = {
 	{ .name = "jitter", .type = CONF_DURATION, .min = "0", .max = "1h", .fallback = "0",
 	  .offset = offsetof(struct check_spec, jitter), .effect = EFFECT_UPDATE,
 	  .help = "Most a start is moved at random, either way; at most half of interval. Checks are spread over their interval without it." },
-	{ .name = "timeout", .type = CONF_SECTION, .section = timeout_keys,
+	{ .name = "timeout", .type = CONF_SECTION, .section = conf_timeout_keys,
 	  .offset = offsetof(struct check_spec, timeout),
 	  .help = "How long each part of a check may take." },
 	{ .name = "retries", .type = CONF_SECTION, .section = retry_keys,

@@ -117,7 +117,7 @@ static int collect(struct conf_scope *scope, const struct conf_key *key,
 /* ---- maps ---- */
 
 /* Names of headers and the like whose values are keys to something. */
-static bool is_secret_name(const char *name)
+bool conf_is_secret_name(const char *name)
 {
 	static const char *const words[] = { "auth", "cookie", "key", "password", "secret",
 		"token" };
@@ -174,7 +174,7 @@ int conf_map_merge(struct conf_scope *scope, const struct conf_key *key,
 		if (!value || !pairs[i].name)
 			return -ENOMEM;
 		pairs[i].value = secret_from(value);
-		pairs[i].is_secret = members[i]->is_secret || is_secret_name(members[i]->key);
+		pairs[i].is_secret = members[i]->is_secret || conf_is_secret_name(members[i]->key);
 		rc = pair_rc < 0 ? pair_rc : rc;
 	}
 	*(struct conf_map *)field = (struct conf_map){ pairs, n };

@@ -126,7 +126,26 @@ static void put_load(struct jw *jw, const struct server_load *load)
 	jw_object_end(jw);
 }
 
-static void write_result(struct jw *jw, const struct result *result)
+/* The steps of a scenario that were begun. All but the last went well; its status is the result's. */
+static void put_steps(struct jw *jw, const struct result *result, const struct check_spec *spec)
+{
+	if (result->n_steps == 0 || !spec->step_names)
+		return;
+	jw_key(jw, "steps");
+	jw_array(jw);
+	for (unsigned i = 0; i < result->n_steps; i++) {
+		bool is_last = i + 1u == result->n_steps;
+
+		jw_object(jw);
+		put_string(jw, "name", spec->step_names[i]);
+		put_seconds(jw, "seconds", result->step_usec[i]);
+		put_string(jw, "status", reason_token(is_last ? result->reason : REASON_OK));
+		jw_object_end(jw);
+	}
+	jw_array_end(jw);
+}
+
+static void write_result(struct jw *jw, const struct result *result, const struct check_spec *spec)
 {
 	jw_object(jw);
 	put_time(jw, "at", result->at);
@@ -141,6 +160,7 @@ static void write_result(struct jw *jw, const struct result *result)
 	put_timings(jw, result);
 	put_tokens(jw, &result->tokens);
 	put_load(jw, &result->load);
+	put_steps(jw, result, spec);
 	put_bool(jw, "reused", result->reused);
 	put_u64(jw, "attempts", result->attempts);
 	put_time(jw, "cert_expires_at", result->cert_expires_at);
@@ -174,14 +194,14 @@ static void put_window(struct jw *jw, const struct window *window)
 	jw_object_end(jw);
 }
 
-static void put_failures(struct jw *jw, const struct window *window)
+static void put_failures(struct jw *jw, const struct window *window, const struct check_spec *spec)
 {
 	const struct result *failure;
 
 	jw_key(jw, "last_failures");
 	jw_array(jw);
 	for (unsigned i = 0; (failure = window_failure(window, i)); i++)
-		write_result(jw, failure);
+		write_result(jw, failure, spec);
 	jw_array_end(jw);
 }
 
@@ -213,11 +233,11 @@ static void write_check(struct jw *jw, const struct check_view *check)
 	put_bool(jw, "in_flight", check->in_flight);
 	jw_key(jw, "last");
 	if (check->has_last)
-		write_result(jw, &check->last);
+		write_result(jw, &check->last, check->spec);
 	else
 		jw_null(jw);
 	put_window(jw, &check->window);
-	put_failures(jw, &check->window);
+	put_failures(jw, &check->window, check->spec);
 	jw_object_end(jw);
 }
 

@@ -35,17 +35,20 @@ extern const char *const client_version_choices[];
 extern const struct http_header http_user_agent;
 
 /* The rows of a kind's table; `params` has a struct client `client`. */
-#define CLIENT_KEYS(params)                                                                          \
+#define CLIENT_KEYS(params) CLIENT_KEYS_WITH(params, client, true)
+
+/* The same where url may be missing. */
+#define CLIENT_KEYS_WITH(params, member, is_url_required)                                            \
 	{ .name = "access_key",                                                                      \
 		.type = CONF_SECRET,                                                                 \
 		.effect = EFFECT_RESTART,                                                            \
-		.offset = offsetof(params, client.access_key),                                       \
+		.offset = offsetof(params, member.access_key),                                       \
 		.example = "${credential:aws-access-key}",                                           \
 		.help = "Id of the key that signs requests; see sigv4." },                           \
 		{ .name = "api_key",                                                                 \
 			.type = CONF_SECRET,                                                         \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.api_key),                                  \
+			.offset = offsetof(params, member.api_key),                                  \
 			.example = "${credential:chat-key}",                                         \
 			.help = "Sent to the origin of url and nowhere else, in auth_header after "  \
 				"auth_scheme." },                                                    \
@@ -53,25 +56,25 @@ extern const struct http_header http_user_agent;
 			.type = CONF_STRING,                                                         \
 			.fallback = "Authorization",                                                 \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.auth_header),                              \
+			.offset = offsetof(params, member.auth_header),                              \
 			.help = "Header that carries api_key." },                                    \
 		{ .name = "auth_scheme",                                                             \
 			.type = CONF_STRING,                                                         \
 			.fallback = "Bearer",                                                        \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.auth_scheme),                              \
+			.offset = offsetof(params, member.auth_scheme),                              \
 			.help = "Word before api_key in auth_header; an empty text for none." },     \
 		{ .name = "headers",                                                                 \
 			.type = CONF_STRING_MAP,                                                     \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.headers),                                  \
+			.offset = offsetof(params, member.headers),                                  \
 			.example = "{ Accept: application/json }",                                   \
 			.help = "Request headers; they go to the origin of url and nowhere else." }, \
 		{ .name = "http_version",                                                            \
 			.type = CONF_ENUM,                                                           \
 			.fallback = "auto",                                                          \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.http_version),                             \
+			.offset = offsetof(params, member.http_version),                             \
 			.choices = client_version_choices,                                           \
 			.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer "  \
 				"in HTTP/1 is a protocol_error; 2-direct speaks HTTP/2 without "     \
@@ -82,35 +85,35 @@ extern const struct http_header http_user_agent;
 			.max = "256KiB",                                                             \
 			.fallback = "32KiB",                                                         \
 			.effect = EFFECT_UPDATE,                                                     \
-			.offset = offsetof(params, client.max_header_bytes),                         \
+			.offset = offsetof(params, member.max_header_bytes),                         \
 			.help = "Most bytes of response headers to read." },                         \
 		{ .name = "port",                                                                    \
 			.type = CONF_U16,                                                            \
 			.min = "1",                                                                  \
 			.max = "65535",                                                              \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.port),                                     \
+			.offset = offsetof(params, member.port),                                     \
 			.example = "8002",                                                           \
 			.help = "Asks this port instead of that of url, where a server shows its "   \
 				"health or metrics elsewhere." },                                    \
-		TARGET_KEYS(params, client.target),                                                  \
+		TARGET_KEYS(params, member.target),                                                  \
 		{ .name = "secret_key",                                                              \
 			.type = CONF_SECRET,                                                         \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.secret_key),                               \
+			.offset = offsetof(params, member.secret_key),                               \
 			.example = "${credential:aws-secret-key}",                                   \
 			.help = "The secret of access_key. It is never sent." },                     \
 		{ .name = "session_token",                                                           \
 			.type = CONF_SECRET,                                                         \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.session_token),                            \
+			.offset = offsetof(params, member.session_token),                            \
 			.example = "${file:/run/aws/session-token}",                                 \
 			.help = "Sent as X-Amz-Security-Token with signed requests: keys that "      \
 				"expire come with one." },                                           \
 		{ .name = "sigv4",                                                                   \
 			.type = CONF_TEMPLATE,                                                       \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.sigv4),                                    \
+			.offset = offsetof(params, member.sigv4),                                    \
 			.example = "aws:amz:${region}:bedrock",                                      \
 			.help = "Signs requests with AWS Signature Version 4 for this provider, "    \
 				"region and service, once access_key and secret_key are set. The "   \
@@ -118,9 +121,9 @@ extern const struct http_header http_user_agent;
 				"wrong clock here ends in auth_failed." },                           \
 		{ .name = "url",                                                                     \
 			.type = CONF_URL,                                                            \
-			.is_required = true,                                                         \
+			.is_required = is_url_required,                                              \
 			.effect = EFFECT_RESTART,                                                    \
-			.offset = offsetof(params, client.target.url_text),                          \
+			.offset = offsetof(params, member.target.url_text),                          \
 			.example = "https://models.example.com/healthz",                             \
 			.help = "What to ask: http:// or https://. User and password in it are "     \
 				"sent as Basic authorization and never shown. Where type is a "      \
@@ -128,7 +131,7 @@ extern const struct http_header http_user_agent;
 				"joined to." },                                                      \
 	{                                                                                            \
 		.name = "variables", .type = CONF_STRING_MAP, .effect = EFFECT_RESTART,              \
-		.offset = offsetof(params, client.variables),                                        \
+		.offset = offsetof(params, member.variables),                                        \
 		.example = "{ deployment: chat, api_version: 2024-10-21 }",                          \
 		.help = "What ${name} stands for in url, paths and bodies. ${model} is the first "   \
 			"of models."                                                                 \

@@ -14,4 +14,5 @@ extern const struct check_kind check_grpc;
 extern const struct check_kind check_http;
 extern const struct check_kind check_load;
 extern const struct check_kind check_models;
+extern const struct check_kind check_scenario;
 extern const struct check_kind check_tcp;

@@ -8,6 +8,7 @@
 #include "modelhealth/core/result.h"
 #include "modelhealth/core/spec.h"
 
+struct client;
 struct conf_key;
 struct conf_scope;
 struct io;
@@ -34,6 +35,15 @@ struct check_kind {
 	 * Reports through the scope; 0 or -errno. */
 	int (*compile)(struct conf_scope *scope, struct endpoint_spec *endpoint,
 		struct check_spec *spec, void *params);
+
+	/* Once per load, when every endpoint is built: finds the endpoints that params name. Errors
+	 * as in compile. May be NULL. */
+	int (*link)(struct conf_scope *scope, struct endpoint_spec *endpoint,
+		struct check_spec *spec, void *params);
+
+	/* Where the check connects and as whom, for checks of other endpoints that do the same.
+	 * NULL where that is no HTTP. */
+	const struct client *(*client)(const void *params);
 
 	/* Undoes compile, and custom parsers, for what does not live in the arena. Also called when
 	 * either failed half-way, or never ran: then params are zeros. May be NULL. */

@@ -156,6 +156,29 @@ const struct node *conf_blame(struct conf_scope *scope, const char *key);
 /* Whether any level sets the key, so that its value is not the table's default. */
 bool conf_has(struct conf_scope *scope, const char *key);
 
+/* ---- building blocks for kinds that hold a list of mappings ---- */
+
+enum conf_reach {
+	CONF_ALONE,    /* nothing but the item counts */
+	CONF_INHERITS, /* laid over the levels in hand */
+};
+
+/* Makes an item of a list the innermost level: conf_node() finds its members, conf_fill_here()
+ * fills by them. Ended by conf_leave(); not nested. */
+void conf_enter(struct conf_scope *scope, struct node *item, enum conf_reach reach);
+void conf_leave(struct conf_scope *scope);
+
+/* Fills base by a table from the levels that conf_enter() made and reports members of the item that
+ * the table does not name. 0 or -errno. */
+int conf_fill_here(struct conf_scope *scope, const struct conf_key *table, void *base);
+
+/* The configuration being loaded; endpoints are there for check_kind.link alone. */
+const struct config *conf_config(const struct conf_scope *scope);
+
+/* A text in the arena that stands for node when it is shown: flow YAML, with *** for secrets, for
+ * what stands under the name of a credential, and for what a URL hides. NULL when memory is out. */
+const char *conf_shown_source(struct conf_scope *scope, const struct node *node);
+
 /* ---- building blocks for custom parsers ---- */
 
 /* A node's value for a message, in quotes, short and on one line: "5"; "nothing", "a list" or "a

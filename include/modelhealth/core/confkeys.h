@@ -13,6 +13,7 @@ extern const struct conf_key conf_profile_keys[];  /* of a profile alone: struct
 extern const struct conf_key conf_shared_keys[];   /* struct endpoint_spec; inherited */
 extern const struct conf_key conf_check_keys[];    /* of one check alone: struct check_spec */
 extern const struct conf_key conf_pace_keys[];     /* struct check_spec; inherited */
+extern const struct conf_key conf_timeout_keys[];  /* the section timeout: struct timeouts */
 
 struct profile_head {
 	const char *about, *like;

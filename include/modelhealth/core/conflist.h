@@ -15,6 +15,9 @@ void conf_list_print(const struct config *config, const struct conf_key *key, co
 uint64_t conf_list_hash(
 	const struct conf_key *key, const struct node *node, const void *field, uint64_t seed);
 
+/* Names of headers and the like whose values are keys to something. */
+bool conf_is_secret_name(const char *name);
+
 /* Names are tokens of RFC 9110 and compare without case; values hold no control characters. */
 int conf_map_merge(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, void *field);

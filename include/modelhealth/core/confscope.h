@@ -11,8 +11,9 @@
 
 enum {
 	CONF_MAX_PROFILES = 4, /* one like another */
-	/* endpoint, group, defaults and profiles: what each says of the check, then for itself */
-	CONF_MAX_LEVELS = 2 * (3 + CONF_MAX_PROFILES),
+	/* endpoint, group, defaults and profiles: what each says of the check, then for itself; and
+	 * the item of a list that was entered */
+	CONF_MAX_LEVELS = 2 * (3 + CONF_MAX_PROFILES) + 1,
 	CONF_GOT_SIZE = 80, /* of a value quoted in a message */
 	CONF_COPIES = 1024, /* inherited texts remembered at once, a power of two */
 };
@@ -55,6 +56,14 @@ struct conf_memo {
 	void *root; /* of a tree, see core/confmemo.c */
 };
 
+/* A check that has something to link. */
+struct conf_link {
+	struct conf_link *next;
+	struct endpoint_spec *endpoint;
+	struct check_spec *check;
+	void *params;
+};
+
 struct conf_scope {
 	struct config *config;
 	struct conf_errors *errors;
@@ -62,6 +71,8 @@ struct conf_scope {
 	struct profiles *profiles;        /* NULL = there are none */
 	const struct conf_layers *layers; /* of the endpoint in hand, NULL without */
 	struct conf_levels levels;        /* of the check or endpoint in hand */
+	struct conf_levels outer;         /* those outside of the item that was entered */
+	struct conf_link *links;          /* in the arena */
 	const struct node *endpoint;      /* its own node */
 	struct conf_hashes hashes;        /* of the check or endpoint in hand */
 	enum conf_mode mode;

@@ -22,7 +22,8 @@ enum timing {
 const char *timing_token(enum timing timing); /* "queue" … "total" */
 
 enum {
-	RESULT_DETAIL_SIZE = 120
+	RESULT_DETAIL_SIZE = 120,
+	RESULT_MAX_STEPS = 16,
 };
 
 /* Who counted the tokens of an answer. */
@@ -94,6 +95,9 @@ struct result {
 	bool is_abandoned;
 	struct tokens tokens;
 	struct server_load load;
+	/* Of a scenario: how long each step took that was begun; the last one may have failed. */
+	uint32_t step_usec[RESULT_MAX_STEPS];
+	uint8_t n_steps;
 	char detail[RESULT_DETAIL_SIZE]; /* sanitised, without secrets, may be empty */
 };
 

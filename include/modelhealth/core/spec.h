@@ -73,7 +73,8 @@ struct check_spec {
 	struct health_conf health;
 	struct latency_limit window_latency;
 	struct cost cost;
-	const void *params;     /* the kind's own, filled by its key table */
+	const char *const *step_names; /* of a scenario, in order; set by the kind's compile */
+	const void *params;            /* the kind's own, filled by its key table */
 	uint64_t identity_hash; /* over all keys whose change needs a fresh start of the check */
 	uint64_t content_hash;  /* over all keys */
 };
