@@ -8,11 +8,12 @@
  * A server that listens but is slow or answers 5xx still gets its inference: that is what tells a
  * busy server from a dead one.
  *
- * How `fall` of an inference is reached all the same: until its check is down, one that was broken
- * off delays the next at most until the server's counters have shown it idle or advancing; where
- * they show neither, the load check calls it stalled. Without such counters the interval is kept
- * until the check is down, and only then doubled. So down comes after at most fall intervals and
- * one timeout.
+ * How `fall` is reached all the same: one inference that was broken off delays the next until the
+ * server's counters have shown it idle or advancing; where they show neither, the load check calls
+ * it stalled. Without counters the next one waits for any answer of the server; where none comes,
+ * live or ready call it down once they are not excused any more (max_echo). Where answers come, the
+ * interval is kept until the check is down, and only then doubled: down after at most fall
+ * intervals and one timeout.
  */
 #include "private.h"
 
@@ -106,11 +107,24 @@ static bool can_see_work(const struct endpoint *endpoint, usec_t now)
 	       endpoint->view.known.load.motion != LOAD_UNKNOWN_MOTION;
 }
 
+static bool has_cheaper(const struct check *check)
+{
+	for (size_t i = 0; i < check->endpoint->n_checks; i++)
+		if (check->endpoint->checks[i]->view.spec->tier < check->view.spec->tier)
+			return true;
+	return false;
+}
+
+/* Whether the server may still be computing what we broke off: until its counters show it idle or
+ * advancing, or, without counters, until it has answered anything at all. */
 static bool is_haunted(const struct check *check, usec_t now)
 {
-	usec_t since = check->endpoint->host->abandoned_at;
+	const struct host *host = check->endpoint->host;
+	usec_t since = host->abandoned_at;
 
-	return since != 0 && now - since < max_delay && can_see_work(check->endpoint, now);
+	return since != 0 && now - since < max_delay &&
+	       (can_see_work(check->endpoint, now) ||
+		       (host->echo_until != 0 && has_cheaper(check)));
 }
 
 static bool is_affordable(const struct check *check, usec_t now)
@@ -242,6 +256,8 @@ void gate_note_abandoned(struct engine *engine, const struct check *check)
 	usec_t now = engine->timers->now;
 
 	host->abandoned_at = now;
+	if (host->echo_until != 0)
+		return; /* nothing was answered since the last one: no new excuse */
 	host->echo_from = now;
 	host->echo_until = now + min_of(check->view.spec->interval, max_echo);
 }
@@ -338,12 +354,16 @@ void gate_delay(const struct engine *engine, struct check *check, const struct r
 
 /* ---- news ---- */
 
-/* An inference that has not run for half its interval can tell whether the server is busy or dead
- * before the cheap check has reached `fall`. */
+/* The counters, and an inference that has not run for half its interval, can tell whether the server
+ * is busy or dead before the cheap check has reached `fall`. */
 static bool can_arbitrate(const struct engine *engine, const struct check *check)
 {
-	return is_inference(check) && check->view.started_total > 0 &&
-	       engine->timers->now - check->probe.t0 >= check->view.spec->interval / 2;
+	usec_t age = engine->timers->now - check->probe.t0;
+
+	if (check->view.started_total == 0)
+		return false; /* its first start is near anyway */
+	return check->view.spec->tier == TIER_LOAD ||
+	       (is_inference(check) && age >= check->view.spec->interval / 2);
 }
 
 static bool is_waiting_on_ladder(const struct check *check)

@@ -83,8 +83,9 @@ struct host {
 	usec_t tokens_at;          /* end of the last one that gave tokens */
 	usec_t full_until;         /* its counters say so */
 	usec_t abandoned_at;       /* we broke one off, and have not seen the server idle since */
-	usec_t echo_from, echo_until; /* its effect on other checks may last so long */
-	usec_t quiet_until;           /* it asked for patience (inferences without a key) */
+	/* Its effect on other checks may last so long; echo_until 0 = it has answered since. */
+	usec_t echo_from, echo_until;
+	usec_t quiet_until; /* it asked for patience (inferences without a key) */
 	/* guard */
 	bool counts;        /* speaks for our network: not loopback, or a witness */
 	bool unreachable;   /* its last result was a failure of the network */

@@ -879,12 +879,33 @@ static struct behaviour chaotic(struct world *world, const struct check_spec *sp
 		.hangs = dice >= 10 && dice < 13,
 		.is_lost = dice == 13,
 		.at_once = dice >= 20 && dice < 40,
+		.load = { .seen = 1,
+			.motion = (enum load_motion)rand_below(&world->rand, 4),
+			.is_full = dice < 20 },
+		.tokens = 5,
 	};
 }
 
 static bool chance(struct world *world, unsigned percent)
 {
 	return rand_below(&world->rand, 100) < percent;
+}
+
+static void add_tiers(struct world *world, struct endpoint_spec *endpoint)
+{
+	endpoint->startup_grace = 60 * second;
+	endpoint->refused_is_loading = chance(world, 50);
+	endpoint->per_host = chance(world, 20) ? 1 : 0;
+	if (chance(world, 50))
+		world_add_check(world, endpoint, "ready", TIER_READY);
+	if (chance(world, 50))
+		world_add_check(world, endpoint, "load", TIER_LOAD);
+	if (chance(world, 70))
+		world_add_check(world, endpoint, "canary", TIER_CANARY)->cost.when =
+			(enum cost_when)rand_below(&world->rand, 2);
+	if (chance(world, 30))
+		world_add_check(world, endpoint, "canary-b", TIER_CANARY)->cost.requests =
+			(struct rate){ 5, 600 * second };
 }
 
 static void shape_anyhow(struct world *world, struct endpoint_spec *endpoint, size_t i)
@@ -904,6 +925,8 @@ static void shape_anyhow(struct world *world, struct endpoint_spec *endpoint, si
 	if (chance(world, 10))
 		endpoint->rate =
 			(struct rate){ (unsigned)rand_below(&world->rand, 5), 60 * second };
+	if (chance(world, 30))
+		add_tiers(world, endpoint);
 	if (chance(world, 10)) /* as if only its host had changed */
 		endpoint->host = i % 2 == 0 ? "10.1.1.1:80" : "127.0.0.1:80";
 	endpoint->key_hash = i % 3;

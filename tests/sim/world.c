@@ -18,7 +18,7 @@ struct fake {
 	struct timer end;
 	struct task done; /* kinds end in a task of their own, as transfers do */
 	enum reason reason;
-	usec_t retry_after;
+	struct behaviour behaviour;
 	bool running;
 };
 
@@ -31,6 +31,24 @@ static void note(uint64_t what, const struct endpoint_spec *endpoint)
 	the_world->hash = hash_bytes(event, sizeof event, the_world->hash);
 }
 
+/* Kinds break off what hangs; then an inference is abandoned. A scrape that failed cannot tell. */
+static void fill(struct result *result, const struct fake *fake)
+{
+	const struct check_spec *spec = fake->probe->spec;
+
+	result_set(result, fake->reason, NULL);
+	result->retry_after = fake->behaviour.retry_after;
+	result->is_abandoned = spec->cost.is_inference && fake->reason == REASON_TIMEOUT_TOTAL;
+	if (spec->tier == TIER_LOAD && result->verdict == VERDICT_DOWN &&
+		fake->reason != REASON_STALLED)
+		result->verdict = VERDICT_UNKNOWN;
+	else if (spec->tier == TIER_LOAD)
+		result->load = fake->behaviour.load;
+	if (fake->reason == REASON_OK && fake->behaviour.tokens > 0)
+		result->tokens = (struct tokens){ .source = TOKENS_REPORTED,
+			.completion = fake->behaviour.tokens };
+}
+
 static void on_done(struct task *task)
 {
 	struct fake *fake = container_of(task, struct fake, done);
@@ -39,8 +57,7 @@ static void on_done(struct task *task)
 	fake->running = false;
 	the_world->in_flight--;
 	the_world->dones++;
-	result_set(&fake->probe->result, fake->reason, NULL);
-	fake->probe->result.retry_after = fake->retry_after;
+	fill(&fake->probe->result, fake);
 	note(fake->reason, fake->probe->spec->endpoint);
 	fake->probe->done(fake->probe);
 }
@@ -82,7 +99,7 @@ static void fake_start(struct probe *probe)
 	if (the_world->on_start)
 		the_world->on_start(the_world, probe->spec);
 	fake->reason = behaviour.reason;
-	fake->retry_after = behaviour.retry_after;
+	fake->behaviour = behaviour;
 	if (behaviour.hangs || latency > probe->spec->timeout.total) {
 		fake->reason = REASON_TIMEOUT_TOTAL;
 		latency = probe->spec->timeout.total;
@@ -219,6 +236,23 @@ static void fill_check(
 	};
 }
 
+struct check_spec *world_add_check(
+	struct world *world, struct endpoint_spec *endpoint, const char *name, enum tier tier)
+{
+	size_t n = endpoint->n_checks;
+	struct check_spec *checks = arena_calloc(world->arena, n + 1, sizeof *checks);
+
+	assert_non_null(checks);
+	memcpy(checks, endpoint->checks, n * sizeof *checks);
+	checks[n] = checks[0];
+	checks[n].name = name;
+	checks[n].tier = tier;
+	checks[n].cost.is_inference = tier == TIER_CANARY;
+	endpoint->checks = checks;
+	endpoint->n_checks = n + 1;
+	return &checks[n];
+}
+
 static int compare_specs(const void *a, const void *b)
 {
 	const struct endpoint_spec *const *left = a;
@@ -232,6 +266,7 @@ static struct config *build(struct world *world, size_t n, enum salt salt)
 	struct config *config = calloc(1, sizeof *config);
 
 	assert_non_null(config);
+	world->arena = &config->arena;
 	config->refs = 1;
 	config->generation = (unsigned)++world->configs;
 	config->limits = world->conf.limits;
@@ -294,6 +329,23 @@ static void examine_check(const struct engine *engine, const struct check *check
 	assert_true(timer_is_set(&check->slot));
 }
 
+/* One inference at a time, and it is the one on the books. */
+static unsigned examine_host(const struct engine *engine, const struct host *host)
+{
+	for (size_t i = 0; i < engine->n_endpoints; i++) {
+		const struct endpoint *endpoint = engine->endpoints[i];
+
+		for (size_t j = 0; endpoint->host == host && j < endpoint->n_checks; j++) {
+			const struct check *check = endpoint->checks[j];
+
+			if (is_inference(check) &&
+				(check->phase == CHECK_RUNNING || check->phase == CHECK_DONE))
+				assert_ptr_equal(host->inference, check);
+		}
+	}
+	return host->running;
+}
+
 void world_examine(struct world *world)
 {
 	const struct engine *engine = world->engine;
@@ -315,7 +367,7 @@ void world_examine(struct world *world)
 	}
 	assert_memory_equal(n_state, snapshot->n_state, sizeof n_state);
 	for (size_t i = 0; i < engine->n_hosts; i++)
-		running += engine->hosts[i]->running;
+		running += examine_host(engine, engine->hosts[i]);
 	assert_int_equal(snapshot->self->queued, in_phase[CHECK_QUEUED]);
 	assert_int_equal(snapshot->self->in_flight, in_phase[CHECK_RUNNING] + in_phase[CHECK_DONE]);
 	assert_int_equal(snapshot->self->in_flight, running);

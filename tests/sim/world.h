@@ -19,6 +19,8 @@ struct behaviour {
 	bool hangs;   /* ends by its own timeout.total */
 	bool is_lost; /* never ends: a broken kind */
 	bool at_once; /* ends inside its start */
+	struct server_load load;
+	uint32_t tokens; /* of the answer, as the server counts them */
 };
 
 struct world_conf {
@@ -46,7 +48,8 @@ struct world {
 	bool is_strict; /* the engine's inside is compared with itself after each turn */
 	uint64_t starts, dones, cancels, results, transitions;
 	unsigned in_flight, in_flight_max;
-	size_t configs; /* built so far */
+	size_t configs;      /* built so far */
+	struct arena *arena; /* of the configuration that is being built */
 };
 
 /* The fields of conf that are 0 get sane values. One world at a time. */
@@ -63,6 +66,10 @@ enum salt {
 
 /* What must hold between two turns, whatever happened. */
 void world_examine(struct world *world);
+
+/* For shape: gives the endpoint one more check, like its first one but for name and tier. */
+struct check_spec *world_add_check(
+	struct world *world, struct endpoint_spec *endpoint, const char *name, enum tier tier);
 
 /* Applies a configuration of the first n endpoints; a salt changes every tenth of them. */
 void world_apply(struct world *world, size_t n, enum salt salt);
