@@ -132,7 +132,7 @@ static int settle_kind(struct conf_scope *scope, const struct node *section,
 	const char *name = NULL;
 
 	*ret_kind = NULL;
-	if (!node && profile && section->type == NODE_MAPPING)
+	if (!node && profile && (section->type == NODE_MAPPING || node_is_null(section)))
 		return conf_error(scope, section, "kind is missing: expected how to check");
 	if (!node)
 		return 0;
