@@ -82,6 +82,8 @@ static void dump_check(
 	const struct config *config, const struct check_spec *check, struct sbuf *out)
 {
 	sbuf_printf(out, "      %s:\n        kind: %s\n", check->name, check->kind->name);
+	/* A profile may switch it off. */
+	sbuf_puts(out, check->endpoint->is_profile ? "        enabled: true\n" : "");
 	dump_table(config, conf_check_keys, check, 8, out);
 	dump_table(config, conf_pace_keys, check, 8, out);
 	dump_table(config, check->kind->keys, check->params, 8, out);
