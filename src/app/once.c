@@ -122,10 +122,12 @@ static int report(const struct once *once, const struct options *options)
 	size_t n = 0, cursor = 0;
 	int code = EXIT_OK;
 
+	memset(shown.n_state, 0, sizeof shown.n_state); /* of those that were asked for */
 	for (size_t i = 0; named && i < shown.n_endpoints; i++) {
 		if (!is_named(shown.endpoints[i]->spec->name, options->names))
 			continue;
 		named[n++] = shown.endpoints[i];
+		shown.n_state[shown.endpoints[i]->state]++;
 		if (shown.endpoints[i]->state != STATE_UP)
 			code = EXIT_NOT_UP;
 	}

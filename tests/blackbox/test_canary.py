@@ -552,6 +552,7 @@ def test_once_with_a_name_draws_the_phases(serve):
         everything = run_daemon("--config", file.name, "--once")
         as_json = run_daemon("--config", file.name, "--once", "m", "--output", "json")
     assert alone.returncode == 0 and "canary of m: ok\n" in alone.stdout
+    assert alone.stdout.splitlines()[0].endswith(": 1 endpoint, 1 up")
     rows = re.findall(r"(?m)^  (connect|first byte|first token|tokens|end) +([0-9.]+) ms  \|( *[=.]*)$",
                       alone.stdout)
     assert [name for name, _, _ in rows] == ["connect", "first byte", "first token", "tokens", "end"]
