@@ -120,8 +120,8 @@ static void print_steps(struct sbuf *out, const void *field)
 static const struct conf_custom steps_custom = {
 	.parse = parse_steps,
 	.print = print_steps,
-	.schema = "{ \"type\": \"array\", \"minItems\": 1, \"maxItems\": 16, \"items\": "
-		  "{ \"type\": \"object\", \"required\": [ \"name\" ] } }",
+	.schema = "{\"type\":\"array\",\"minItems\":1,\"maxItems\":16}",
+	.items = step_keys,
 };
 
 const struct conf_key scenario_keys[] = {
@@ -146,11 +146,9 @@ const struct conf_key scenario_keys[] = {
 		.help = "Requests made in this order, at most 16; the first that fails ends the "
 			"check. A step has a name, and either a url of its own, and then takes over "
 			"no other key from its surroundings, or endpoint, the name of another "
-			"endpoint, or neither, and then asks the url of the check. Further keys are "
-			"path, method, body, capture, expect, rules, errors, timeout, cost "
-			"(inference or none), max_body_bytes and those that say as whom: headers, "
-			"api_key, tls and so on. ${name} in path and body stands for prompt, model, "
-			"the variables, and the values captured by steps before." },
+			"endpoint, or neither, and then asks the url of the check. ${name} in path "
+			"and body stands for prompt, model, the variables, and the values captured "
+			"by steps before." },
 	CONF_END,
 };
 

@@ -222,17 +222,26 @@ static void manual_item(struct sbuf *out, const char *prefix, const struct conf_
 		manual_sample(out, "Example", key->example);
 }
 
+/* The table of what a value is made of; NULL when it is one value. */
+static const struct conf_key *members_of(const struct conf_key *key)
+{
+	return key->type == CONF_CUSTOM ? key->custom->items : key->section;
+}
+
 static void manual_table(struct sbuf *out, const char *prefix, const struct conf_key *table)
 {
 	for (; table->name; table++) {
 		_cleanup_(sbuf_fini) struct sbuf inner = SBUF_INIT;
 
+		const struct conf_key *members = members_of(table);
+
 		manual_item(out, prefix, table);
-		if (table->type != CONF_SECTION)
+		if (!members)
 			continue;
 		/* Recursion over our tables, which are a few levels deep. */
-		sbuf_printf(&inner, "%s%s.", prefix, table->name);
-		manual_table(out, sbuf_str(&inner), table->section);
+		sbuf_printf(&inner, table->type == CONF_CUSTOM ? "%s%s[]." : "%s%s.", prefix,
+			table->name);
+		manual_table(out, sbuf_str(&inner), members);
 	}
 }
 

@@ -92,6 +92,16 @@ static void put_section(struct jw *jw, const struct conf_key *table, conf_kinds 
 	jw_object_end(jw);
 }
 
+static void put_items(struct jw *jw, const struct conf_key *table, conf_kinds kinds)
+{
+	jw_key(jw, "items");
+	jw_object(jw);
+	jw_key(jw, "description");
+	jw_string(jw, "One member of the list.");
+	put_section(jw, table, kinds);
+	jw_object_end(jw);
+}
+
 static void put_value(struct jw *jw, const struct conf_key *key, conf_kinds kinds)
 {
 	const char *fragment =
@@ -110,6 +120,8 @@ static void put_value(struct jw *jw, const struct conf_key *key, conf_kinds kind
 		put_number(jw, key);
 	else if (fragment)
 		put_fragment(jw, fragment);
+	if (key->type == CONF_CUSTOM && key->custom->items)
+		put_items(jw, key->custom->items, kinds);
 	jw_object_end(jw);
 }
 

@@ -74,6 +74,8 @@ struct conf_custom {
 	void (*print)(struct sbuf *out, const void *field);
 	/* A fixed JSON Schema fragment for editors. */
 	const char *schema;
+	/* For documents: the value is a list of mappings with these keys. NULL = it is not. */
+	const struct conf_key *items;
 	/* Size of the field when it owns nothing by itself (conf_at_end() does): then it is parsed
 	 * once and copied to all that inherit it. 0 = parsed for each; so in rows with a
 	 * fallback, which has no place in the tree to be known by. */
