@@ -216,6 +216,32 @@ static void put_streak(struct jw *jw, const struct check_view *check)
 	jw_object_end(jw);
 }
 
+/* Slots that came to nothing, by why; those that never happened are left out. */
+static void put_suppressed(struct jw *jw, const struct check_view *check)
+{
+	enum suppression now = check->suppressed;
+
+	put_string(jw, "suppressed", now == SUPPRESSED_NOT ? NULL : suppression_token(now));
+	jw_key(jw, "suppressed_total");
+	jw_object(jw);
+	for (enum suppression i = SUPPRESSED_NOT + 1; i < SUPPRESSION_N; i++)
+		if (check->suppressed_total[i] > 0)
+			put_u64(jw, suppression_token(i), check->suppressed_total[i]);
+	jw_object_end(jw);
+}
+
+/* What the inferences of a check have cost since this process started. */
+static void put_spending(struct jw *jw, const struct spending *spending)
+{
+	if (!spending)
+		return;
+	jw_key(jw, "spent");
+	jw_object(jw);
+	put_u64(jw, "tokens_total", spending->tokens_total);
+	put_u64(jw, "requests_total", spending->requests_total);
+	jw_object_end(jw);
+}
+
 static void write_check(struct jw *jw, const struct check_view *check)
 {
 	jw_object(jw);
@@ -230,6 +256,8 @@ static void write_check(struct jw *jw, const struct check_view *check)
 	put_u64(jw, "attempts", check->attempts);
 	put_u64(jw, "retries_total", check->retries_total);
 	put_u64(jw, "overruns_total", check->overruns_total);
+	put_suppressed(jw, check);
+	put_spending(jw, check->spending);
 	put_bool(jw, "in_flight", check->in_flight);
 	jw_key(jw, "last");
 	if (check->has_last)
@@ -260,6 +288,9 @@ static void put_endpoint(struct jw *jw, const struct endpoint_view *endpoint)
 	put_string(jw, "state", state_token(endpoint->state));
 	put_string(jw, "reason", reason_token(endpoint->reason));
 	put_string(jw, "detail", why_text(endpoint));
+	put_string(jw, "evidence", endpoint->evidence);
+	put_string(
+		jw, "decided_by", endpoint->decided_by ? endpoint->decided_by->spec->name : NULL);
 	put_time(jw, "since", endpoint->since);
 	put_bool(jw, "flapping", endpoint->flapping);
 	jw_key(jw, "checks");

@@ -88,6 +88,11 @@ static void test_an_endpoint_has_the_fields_that_are_api(void **state)
 	world.check_views[1].health.bad = 3;
 	world.check_views[1].attempts = 2;
 	world.check_views[1].retries_total = 4;
+	world.check_views[1].suppressed = SUPPRESSED_FULL;
+	world.check_views[1].suppressed_total[SUPPRESSED_FULL] = 7;
+	world.check_views[1].spending =
+		&(struct spending){ .tokens_total = 90, .requests_total = 2 };
+	world.views[1].evidence = "live";
 	json = render(&world, &output_endpoint, &(struct output_query){ .name = "ep-00001" });
 	assert_number(json, "/schema", 1);
 	assert_string_equal(text_at(json, "/name"), "ep-00001");
@@ -98,6 +103,12 @@ static void test_an_endpoint_has_the_fields_that_are_api(void **state)
 	assert_string_equal(text_at(json, "/reason"), "connect_refused");
 	assert_string_equal(text_at(json, "/detail"), "192.0.2.1:8000, errno 111");
 	assert_string_equal(text_at(json, "/since"), "2026-01-02T02:04:05.678Z");
+	assert_string_equal(text_at(json, "/evidence"), "live");
+	assert_string_equal(text_at(json, "/decided_by"), "live");
+	assert_string_equal(text_at(json, "/checks/0/suppressed"), "full");
+	assert_number(json, "/checks/0/suppressed_total/full", 7);
+	assert_number(json, "/checks/0/spent/tokens_total", 90);
+	assert_number(json, "/checks/0/spent/requests_total", 2);
 	assert_text(json, "/flapping", "false");
 	assert_string_equal(text_at(json, "/checks/0/name"), "live");
 	assert_string_equal(text_at(json, "/checks/0/tier"), "live");
