@@ -45,6 +45,22 @@ bool evidence_translate(const struct evidence *evidence, const struct endpoint_s
 	return true;
 }
 
+void evidence_excuse(const struct check_spec *spec, struct result *result)
+{
+	if (spec->tier == TIER_LOAD && result->reason != REASON_STALLED &&
+		(result->verdict == VERDICT_DOWN || result->verdict == VERDICT_NOT_READY))
+		result->verdict = VERDICT_UNKNOWN;
+}
+
+bool evidence_is_full(const struct check_spec *spec, const struct result *result)
+{
+	bool is_refusal = result->http_status >= 300;
+
+	return result->reason == REASON_OVERLOADED && result->verdict == VERDICT_DEGRADED &&
+	       result->load.seen == 0 &&
+	       (spec->tier == TIER_LOAD || (spec->tier < TIER_LOAD && !is_refusal));
+}
+
 static void note_trail(struct trail *trail, const struct result *result, usec_t now)
 {
 	if (is_good(result)) {
@@ -97,6 +113,11 @@ static enum growth whose_growth(const struct server_load *load, unsigned flags)
 	return flags & EVIDENCE_IS_OURS ? GROWTH_OURS : GROWTH_IN_DOUBT;
 }
 
+usec_t evidence_lifetime(const struct check_spec *spec)
+{
+	return 2 * spec->interval + spec->jitter + spec->timeout.total;
+}
+
 static void note_load(struct evidence *evidence, const struct check_spec *spec,
 	const struct result *result, unsigned flags, usec_t now)
 {
@@ -105,7 +126,7 @@ static void note_load(struct evidence *evidence, const struct check_spec *spec,
 	evidence->load = result->load;
 	evidence->load_at = now;
 	evidence->load_seen_at = result->at;
-	evidence->load_good_for = 2 * spec->interval + spec->jitter + spec->timeout.total;
+	evidence->load_good_for = evidence_lifetime(spec);
 	if (result->load.motion != LOAD_ADVANCING)
 		return;
 	switch (whose_growth(&result->load, flags)) {
@@ -138,6 +159,10 @@ void evidence_note(struct evidence *evidence, struct trail *trail, const struct 
 	const struct result *result, unsigned flags, usec_t now)
 {
 	note_trail(trail, result, now);
+	if (evidence_is_full(spec, result) && !(flags & EVIDENCE_IS_ASKING)) {
+		evidence->full_at = now;
+		evidence->full_good_for = evidence_lifetime(spec);
+	}
 	if (spec->tier == TIER_LOAD) {
 		note_load(evidence, spec, result, flags, now);
 		return;
@@ -159,6 +184,12 @@ bool evidence_counters_since(const struct evidence *evidence, usec_t since, usec
 {
 	return evidence->counters_at > since &&
 	       is_within(evidence->counters_at, evidence->load_good_for, now);
+}
+
+bool evidence_full_since(const struct evidence *evidence, usec_t since, usec_t now)
+{
+	return evidence->full_at > since &&
+	       is_within(evidence->full_at, evidence->full_good_for, now);
 }
 
 bool evidence_load_is_fresh(const struct evidence *evidence, usec_t now)

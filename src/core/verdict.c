@@ -83,8 +83,7 @@ static bool is_our_fault(
 }
 
 /* The canary's own kind of failure that many requests before it would cause as well. */
-static bool has_only_waited(
-	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
+static bool is_waiting(const struct check_view *check)
 {
 	static const enum reason waiting[] = {
 		REASON_TIMEOUT_HEADERS,
@@ -92,15 +91,29 @@ static bool has_only_waited(
 		REASON_TIMEOUT_TOTAL,
 	};
 
-	return is_one_of(check->health.reason, waiting, array_size(waiting)) &&
+	return is_one_of(check->health.reason, waiting, array_size(waiting));
+}
+
+static bool has_only_waited(
+	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
+{
+	return is_waiting(check) &&
 	       evidence_counters_since(&endpoint->known, check->trail.failing_from, now);
+}
+
+/* The same for a server without counters that says in words that it is full. */
+static bool is_in_queue(
+	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
+{
+	return is_waiting(check) &&
+	       evidence_full_since(&endpoint->known, check->trail.failing_from, now);
 }
 
 static bool is_canary_down(
 	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
 {
 	return check->spec->tier == TIER_CANARY && check->health.state == STATE_DOWN &&
-	       !has_only_waited(endpoint, check, now);
+	       !has_only_waited(endpoint, check, now) && !is_in_queue(endpoint, check, now);
 }
 
 /* transport, live, ready, models: what the server says of itself, without its counters. */

@@ -335,6 +335,9 @@ static unsigned weigh(struct engine *engine, struct check *check, struct result 
 
 	if (evidence_translate(&endpoint->known, endpoint->spec, result, now))
 		flags |= EVIDENCE_TRANSLATED;
+	evidence_excuse(check->view.spec, result);
+	if (host->inference)
+		flags |= EVIDENCE_IS_ASKING;
 	if (host->inference || host->abandoned_at != 0)
 		flags |= EVIDENCE_MAY_BE_OURS;
 	if (host->tokens_at > endpoint->known.load_at)

@@ -314,10 +314,23 @@ static void note_load(struct engine *engine, const struct check *check, const st
 
 	if (known->load_at != engine->timers->now)
 		return; /* it was not read */
-	host->full_until = result->load.is_full ? known->load_at + known->load_good_for : 0;
 	if ((motion == LOAD_IDLE || motion == LOAD_ADVANCING) &&
 		check->probe.t0 >= host->abandoned_at)
 		host->abandoned_at = 0;
+}
+
+/* The same check takes back what it said; else it grows old. */
+static void note_full(struct engine *engine, const struct check *check, const struct result *result)
+{
+	struct host *host = check->endpoint->host;
+	bool is_full = result->load.is_full || evidence_is_full(check->view.spec, result);
+
+	if (is_full) {
+		host->full_until = engine->timers->now + evidence_lifetime(check->view.spec);
+		host->full_by = check;
+	} else if (host->full_by == check && result->verdict != VERDICT_UNKNOWN) {
+		host->full_until = 0;
+	}
 }
 
 void gate_note(struct engine *engine, struct check *check, const struct result *result)
@@ -328,6 +341,8 @@ void gate_note(struct engine *engine, struct check *check, const struct result *
 		return;
 	if (host->echo_until != 0 && check->probe.t0 >= host->echo_from && is_answer(result))
 		host->echo_until = 0;
+	if (!is_inference(check))
+		note_full(engine, check, result);
 	if (check->view.spec->tier == TIER_LOAD)
 		note_load(engine, check, result);
 	if (is_inference(check))

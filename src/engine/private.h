@@ -81,7 +81,8 @@ struct host {
 	struct check *inference;   /* the one that is under way */
 	struct check_queue parked; /* inferences that wait for it */
 	usec_t tokens_at;          /* end of the last one that gave tokens */
-	usec_t full_until;         /* its counters say so */
+	usec_t full_until;         /* its counters or its own words say so */
+	const struct check *full_by; /* who said it; only to compare */
 	usec_t abandoned_at;       /* we broke one off, and have not seen the server idle since */
 	/* Its effect on other checks may last so long; echo_until 0 = it has answered since. */
 	usec_t echo_from, echo_until;

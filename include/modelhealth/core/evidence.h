@@ -33,6 +33,8 @@ struct evidence {
 	usec_t load_at;      /* of `load` */
 	usec_t load_seen_at; /* the same as wall time, for display */
 	usec_t load_good_for;
+	usec_t full_at; /* said in words that it is full: a rule of a cheap check made `overloaded` */
+	usec_t full_good_for;
 	struct server_load load; /* the last that was read */
 	bool was_up;             /* some check but that of the load passed */
 };
@@ -51,7 +53,14 @@ enum evidence_flag {
 	/* One has given tokens since the load was read before: the same, but without doubt. */
 	EVIDENCE_IS_OURS = 1u << 1,
 	EVIDENCE_TRANSLATED = 1u << 2, /* evidence_translate made the result */
+	EVIDENCE_IS_ASKING =
+		1u << 3, /* an inference of ours is under way: it may fill the server */
 };
+
+/* What a check of tier load could not find out is no failure of the server: metrics are the last
+ * thing that a busy one gets round to. Makes the verdict unknown, with the reason as it is; what
+ * was found out (stalled) stands. */
+void evidence_excuse(const struct check_spec *spec, struct result *result);
 
 /* Notes a settled result with a set of enum evidence_flag. */
 void evidence_note(struct evidence *evidence, struct trail *trail, const struct check_spec *spec,
@@ -62,6 +71,16 @@ void evidence_note(struct evidence *evidence, struct trail *trail, const struct 
  * timeout) or has had to be renewed twice (load). */
 bool evidence_canary_since(const struct evidence *evidence, usec_t since, usec_t now);
 bool evidence_counters_since(const struct evidence *evidence, usec_t since, usec_t now);
+
+/* How long what a check saw of the server's load counts. */
+usec_t evidence_lifetime(const struct check_spec *spec);
+
+/* Whether the server said in words that it is full, as evidence_counters_since does of counters. */
+bool evidence_full_since(const struct evidence *evidence, usec_t since, usec_t now);
+
+/* Whether the result is such words: of a check of tier load, or a good answer of a cheaper one. That
+ * a cheaper one was refused says only that it was. */
+bool evidence_is_full(const struct check_spec *spec, const struct result *result);
 
 /* Whether `load` still says how things are. */
 bool evidence_load_is_fresh(const struct evidence *evidence, usec_t now);

@@ -30,6 +30,8 @@
  *   (timeout_headers, timeout_first_token, timeout_total): a busy server is not a dead one. There
  *   "since" counts from when the inference was asked for, as others were served meanwhile. What it
  *   says of the answer itself (wrong, truncated, broken off in the middle …) stands.
+ * - The same holds since a cheap check was told in words that the server is full (evidence.h): its
+ *   canary then does not speak, and that check does.
  * - What models says of its content (model_missing, phase assert) is not disproved by an inference
  *   or by counters: many servers answer for any name.
  * - A check that is coming back (good again, but `rise` is not reached) does not speak once an

@@ -360,6 +360,85 @@ static void test_a_first_inference_that_waits_behind_others_is_no_death(void **s
 	assert_string_equal(site.endpoint.evidence, "counters");
 }
 
+static void test_a_server_that_says_it_is_full_is_not_dead_for_making_us_wait(void **state)
+{
+	struct site site;
+
+	(void)state;
+	site_init(&site);
+	feed(&site, LIVE, REASON_OK, now);
+	feed_all(&site, CANARY, REASON_TIMEOUT_FIRST_TOKEN, now + second, 3);
+	assert_int_equal(site.endpoint.state, STATE_DOWN);
+	feed_all(&site, READY, REASON_OVERLOADED, now + 4 * second, 2);
+	assert_int_equal(site.endpoint.state, STATE_DEGRADED);
+	assert_ptr_equal(site.endpoint.decided_by, &site.views[READY]);
+	/* words grow old: twice the interval and the timeout */
+	verdict_decide(&site.endpoint, now + 5 * second + 25 * second);
+	assert_int_equal(site.endpoint.state, STATE_DEGRADED);
+	verdict_decide(&site.endpoint, now + 5 * second + 26 * second);
+	assert_int_equal(site.endpoint.state, STATE_DOWN);
+	/* and excuse no wrong answer */
+	feed(&site, CANARY, REASON_WRONG_ANSWER, now + 40 * second);
+	feed(&site, READY, REASON_OVERLOADED, now + 41 * second);
+	assert_int_equal(site.endpoint.state, STATE_DOWN);
+}
+
+static void test_words_of_being_full_are_no_refusal_and_not_our_own_doing(void **state)
+{
+	static const struct {
+		size_t check;
+		uint32_t http_status;
+		unsigned flags;
+		bool is_word;
+	} cases[] = {
+		{ LIVE, 200, 0, true },
+		{ LIVE, 503, 0, false },
+		{ LIVE, 200, EVIDENCE_IS_ASKING, false },
+		{ LOAD, 503, 0, true },
+		{ CANARY, 503, 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct result result = { .http_status = cases[i].http_status };
+		struct site site;
+
+		site_init(&site);
+		result_set(&result, REASON_OVERLOADED, NULL);
+		evidence_note(&site.endpoint.known, &site.views[cases[i].check].trail,
+			&site.specs[cases[i].check], &result, cases[i].flags, now);
+		assert_int_equal(
+			evidence_full_since(&site.endpoint.known, 0, now), cases[i].is_word);
+	}
+}
+
+static void test_what_load_could_not_find_out_is_unknown(void **state)
+{
+	static const struct {
+		size_t check;
+		enum reason reason;
+		enum verdict verdict;
+	} cases[] = {
+		{ LOAD, REASON_TIMEOUT_HEADERS, VERDICT_UNKNOWN },
+		{ LOAD, REASON_LOADING, VERDICT_UNKNOWN },
+		{ LOAD, REASON_STALLED, VERDICT_DOWN },
+		{ LOAD, REASON_OVERLOADED, VERDICT_DEGRADED },
+		{ READY, REASON_TIMEOUT_HEADERS, VERDICT_DOWN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct result result = { 0 };
+		struct site site;
+
+		site_init(&site);
+		result_set(&result, cases[i].reason, NULL);
+		evidence_excuse(&site.specs[cases[i].check], &result);
+		assert_int_equal(result.verdict, cases[i].verdict);
+		assert_int_equal(result.reason, cases[i].reason);
+	}
+}
+
 static void test_a_dead_port_outweighs_what_was_proved_before_it_died(void **state)
 {
 	struct site site;
@@ -512,6 +591,9 @@ int main(void)
 		cmocka_unit_test(test_counters_that_may_have_grown_for_us_prove_nothing),
 		cmocka_unit_test(test_whose_work_the_counters_show_is_told_by_the_requests),
 		cmocka_unit_test(test_a_first_inference_that_waits_behind_others_is_no_death),
+		cmocka_unit_test(test_a_server_that_says_it_is_full_is_not_dead_for_making_us_wait),
+		cmocka_unit_test(test_words_of_being_full_are_no_refusal_and_not_our_own_doing),
+		cmocka_unit_test(test_what_load_could_not_find_out_is_unknown),
 		cmocka_unit_test(test_a_dead_port_outweighs_what_was_proved_before_it_died),
 		cmocka_unit_test(test_an_inference_proves_a_cheap_check_that_comes_back),
 		cmocka_unit_test(test_loading_is_not_ready_until_grace_is_over_and_begins_anew),
