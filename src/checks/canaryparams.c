@@ -345,7 +345,8 @@ const struct conf_key canary_keys[] = {
 		.offset = offsetof(struct canary_params, modes),
 		.example = "{ completion: { path: /v1/completions, body: "
 			   "'{\"prompt\":\"${prompt}\"}', text: [ /choices/0/text ] } }",
-		.help = "How the server is asked and answers, by name; profiles set it. Keys of a "
+		.help = "How the server is asked and answers, by name; profiles set it, and what "
+			"stands further in adds modes or replaces whole ones. Keys of a "
 			"mode: path, method, body, max_tokens, framing (sse, ndjson or json), text, "
 			"reasoning, cumulative, finish, bad_finish, sentinel, end (pointer, equals), "
 			"require, error, stream_errors, embedding, model, prompt_tokens and "

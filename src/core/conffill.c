@@ -294,15 +294,41 @@ static int take_fallback(struct conf_scope *scope, const struct conf_key *key, v
 	return take_value(scope, key, make_fallback(&fallback, key->fallback), field);
 }
 
+/* Adds what the levels from i on have beyond the inner ones, for customs that want it. */
+static int inherit(struct conf_scope *scope, const struct conf_key *key,
+	const struct conf_levels *levels, size_t i, void *field)
+{
+	for (; i < levels->n; i++) {
+		const struct node *node = node_get(levels->node[i], key->name);
+		void *outer;
+		int rc;
+
+		if (!node || node->is_bad)
+			continue;
+		outer = arena_alloc(conf_arena(scope), key->custom->shared_size);
+		rc = outer ? take_value(scope, key, node, outer) : -ENOMEM;
+		if (rc == 0)
+			rc = key->custom->inherit(scope, field, outer);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 static int fill_value(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, void *field)
 {
 	const struct node *node = NULL;
+	size_t i = 0;
 
-	for (size_t i = 0; i < levels->n && !node; i++)
-		node = node_get(levels->node[i], key->name);
-	if (node)
-		return node->is_bad ? -EINVAL : take_value(scope, key, node, field);
+	while (i < levels->n && !node)
+		node = node_get(levels->node[i++], key->name);
+	if (node) {
+		int rc = node->is_bad ? -EINVAL : take_value(scope, key, node, field);
+		bool inherits = key->type == CONF_CUSTOM && key->custom->inherit;
+
+		return rc < 0 || !inherits ? rc : inherit(scope, key, levels, i, field);
+	}
 	if (key->fallback)
 		return take_fallback(scope, key, field);
 	if (key->is_required && scope->mode == CONF_REAL)

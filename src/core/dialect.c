@@ -5,6 +5,7 @@
  */
 #include "modelhealth/core/dialect.h"
 
+#include "modelhealth/core/confvalue.h"
 #include "modelhealth/text/json.h"
 
 #include <assert.h>
@@ -229,7 +230,8 @@ static int parse_dialect(
 	if (rc < 0)
 		return rc;
 	dialect->name = arena_strdup(conf_arena(scope), mapping->key);
-	return dialect->name ? check_dialect(scope, mapping, dialect) : -ENOMEM;
+	dialect->source = source_of(scope, mapping);
+	return dialect->name && dialect->source ? check_dialect(scope, mapping, dialect) : -ENOMEM;
 }
 
 static int parse_dialects(struct conf_scope *scope, const struct node *node, void *field)
@@ -243,9 +245,8 @@ static int parse_dialects(struct conf_scope *scope, const struct node *node, voi
 		return conf_error(scope, node,
 			"expected a mapping of at most %d modes like chat: { path: … }, got %s",
 			MAX_DIALECTS, conf_got(scope, node));
-	dialects->source = source_of(scope, node);
 	items = arena_calloc(conf_arena(scope), node->n_children + 1, sizeof *items);
-	if (!items || !dialects->source)
+	if (!items)
 		return -ENOMEM;
 	dialects->items = items;
 	dialects->n = node->n_children;
@@ -261,7 +262,34 @@ static void print_dialects(struct sbuf *out, const void *field)
 {
 	const struct dialects *dialects = field;
 
-	sbuf_puts(out, dialects->source ? dialects->source : "");
+	for (size_t i = 0; i < dialects->n; i++) {
+		sbuf_puts(out, i == 0 ? "{ " : ", ");
+		conf_print_string(dialects->items[i].name, out);
+		sbuf_printf(out, ": %s", dialects->items[i].source);
+	}
+	if (dialects->n > 0)
+		sbuf_puts(out, " }");
+}
+
+static int inherit_dialects(struct conf_scope *scope, void *inner, const void *outer)
+{
+	struct dialects *dialects = inner;
+	const struct dialects *more = outer;
+	struct dialect *items =
+		arena_calloc(conf_arena(scope), dialects->n + more->n + 1, sizeof *items);
+	size_t n = dialects->n;
+
+	if (!items)
+		return -ENOMEM;
+	if (n > 0)
+		memcpy(items, dialects->items, n * sizeof *items);
+	for (size_t i = 0; i < more->n; i++) {
+		if (!dialects_find(dialects, more->items[i].name))
+			items[n++] = more->items[i];
+	}
+	dialects->items = items;
+	dialects->n = n;
+	return 0;
 }
 
 const struct conf_custom dialects_custom = {
@@ -269,6 +297,7 @@ const struct conf_custom dialects_custom = {
 	.print = print_dialects,
 	.schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\"}}",
 	.shared_size = sizeof(struct dialects),
+	.inherit = inherit_dialects,
 };
 
 const struct dialect *dialects_find(const struct dialects *dialects, const char *name)

@@ -609,6 +609,24 @@ def test_mistakes_are_named(change, words):
     assert done.returncode == 2 and words in done.stderr, done.stderr
 
 
+def test_modes_of_outer_levels_are_added(serve):
+    model = serve({"/outer": stream("a", "b"), "/inner": stream("a", "b")})
+    tree = {"defaults": {"modes": {"x": {**CHAT, "path": "/outer"},
+                                   "y": {**CHAT, "path": "/outer"}}},
+            "endpoints": [endpoint(model, mode="x", modes={"y": {**CHAT, "path": "/inner"}}),
+                          dict(endpoint(model, mode="y", modes={"y": {**CHAT, "path": "/inner"}}),
+                               name="n")]}
+    with write(tree) as file:
+        assert run_daemon("--config", file.name, "--once").returncode == 0
+        dump = run_daemon("--config", file.name, "--dump-config").stdout
+    assert sorted(seen.path for seen in model.seen) == ["/inner", "/outer"]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(dump)
+        file.flush()
+        assert run_daemon("--config", file.name, "--check").returncode == 0
+        assert run_daemon("--config", file.name, "--dump-config").stdout == dump
+
+
 def test_mode_that_needs_a_model_says_so():
     model = types.SimpleNamespace(url="http://127.0.0.1:1")
     tree = endpoint(model)

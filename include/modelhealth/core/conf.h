@@ -80,6 +80,9 @@ struct conf_custom {
 	 * once and copied to all that inherit it. 0 = parsed for each; so in rows with a
 	 * fallback, which has no place in the tree to be known by. */
 	size_t shared_size;
+	/* For what is shared, when an outer level has the key too: adds to inner what outer alone
+	 * has. NULL = the innermost level stands alone. 0 or -ENOMEM. */
+	int (*inherit)(struct conf_scope *scope, void *inner, const void *outer);
 };
 
 struct conf_key {

@@ -6,9 +6,9 @@
 
 #include "modelhealth/core/stream.h"
 
-/* A CONF_CUSTOM field: a mapping of names to dialects. The configuration owns them. */
+/* A CONF_CUSTOM field: a mapping of names to dialects. Outer levels add those that inner ones do
+ * not name. The configuration owns them. */
 struct dialects {
-	const char *source; /* as configured; NULL = none */
 	const struct dialect *items;
 	size_t n;
 };

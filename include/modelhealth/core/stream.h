@@ -29,6 +29,7 @@ struct pointers {
  */
 struct dialect {
 	const char *name;        /* "chat", "embeddings" … */
+	const char *source;      /* as configured */
 	const char *path, *body; /* templates */
 	const char *method;
 	uint16_t max_tokens;       /* ${max_tokens} of a check that sets none; 0 = the usual */
