@@ -434,6 +434,21 @@ static void finish_run(struct scenario_probe *state)
 	end(state);
 }
 
+/* Whether we leave a model while it is at work, and may still be. */
+static bool is_abandoned(const struct scenario_probe *state, struct http_transfer *transfer)
+{
+	static const enum reason ours[] = { REASON_TIMEOUT_HEADERS, REASON_TIMEOUT_IDLE,
+		REASON_TIMEOUT_TOTAL, REASON_BODY_TOO_LARGE, REASON_HEADER_TOO_LARGE };
+
+	if (step_of(state)->cost != SCENARIO_COST_INFERENCE || http_sent_at(transfer) == 0)
+		return false;
+	for (size_t i = 0; i < array_size(ours); i++) {
+		if (result_of(state)->reason == ours[i])
+			return true;
+	}
+	return false;
+}
+
 static void on_done(void *arg, struct http_transfer *transfer, const struct http_outcome *outcome)
 {
 	struct scenario_probe *state = arg;
@@ -441,6 +456,7 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 
 	state->exchange.transfer = NULL;
 	take_outcome(state, &outcome->result);
+	result->is_abandoned = is_abandoned(state, transfer);
 	if (result->reason == REASON_OK && state->exchange.answer.failed)
 		result_set(result, REASON_LOCAL_MEMORY, NULL);
 	if (result->reason == REASON_OK)
@@ -485,8 +501,13 @@ static void scenario_start(struct probe *probe)
 
 static void scenario_cancel(struct probe *probe)
 {
+	struct scenario_probe *state = probe->priv;
+	const struct http_transfer *transfer = state->exchange.transfer;
+
+	probe->result.is_abandoned = transfer && http_sent_at(transfer) > 0 &&
+				     step_of(state)->cost == SCENARIO_COST_INFERENCE;
 	exchange_cancel(probe);
-	forget_run(probe->priv);
+	forget_run(state);
 }
 
 const struct check_kind check_scenario = {

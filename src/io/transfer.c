@@ -75,32 +75,47 @@ static bool is_expired(const struct http_transfer *transfer)
 	       facts->cert_expires_at <= loop_timers(transfer->httpc->loop)->real;
 }
 
-/*
- * libcurl tells of a GOAWAY, and of a refused stream that it means to repeat, only in the words
- * for its log. Nothing of a request or an answer is looked at here.
- */
+/* What a line of libcurl's log says after one of its beginnings; NULL when it begins otherwise. Other
+ * lines may hold keys and are not looked at. */
+static const char *after_mark(const char *line, size_t len, const char *mark)
+{
+	size_t mark_len = strlen(mark);
+
+	return len > mark_len && memcmp(line, mark, mark_len) == 0 ? line + mark_len : NULL;
+}
+
+static void note_goaway(struct http_outcome *outcome, const char *rest, size_t len)
+{
+	unsigned error, last_stream;
+	char text[64];
+
+	(void)snprintf(text, sizeof text, "%.*s", (int)min_of(len, sizeof text - 1), rest);
+	if (sscanf(text, "%u, last_stream=%u", &error, &last_stream) != 2)
+		return;
+	outcome->is_going_away = true;
+	/* A fresh connection has one stream, number 1. */
+	outcome->cut = last_stream == 0 ? HTTP_CUT_GOAWAY : HTTP_CUT_NONE;
+	outcome->cut_error = error;
+}
+
+/* libcurl tells of a GOAWAY, and of a refused stream that it means to repeat, only in its log. */
 static int on_log(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
-	static const char refused[] = "REFUSED_STREAM", goaway[] = "GOAWAY, error=";
+	static const char *const goaways[] = { "received GOAWAY, error=",
+		"recveived GOAWAY, error=" }; /* so in 7.88 */
 	struct http_transfer *transfer = arg;
 	struct http_outcome *outcome = &transfer->outcome;
-	char line[96];
-	const char *found;
-	unsigned error, last_stream;
 
 	(void)easy;
 	if (type != CURLINFO_TEXT)
 		return 0;
-	(void)snprintf(line, sizeof line, "%.*s", (int)min_of(size, sizeof line - 1), data);
-	found = strstr(line, goaway);
-	if (found &&
-		sscanf(found + strlen(goaway), "%u, last_stream=%u", &error, &last_stream) == 2) {
-		outcome->is_going_away = true;
-		/* A fresh connection has one stream, number 1. */
-		outcome->cut = last_stream == 0 ? HTTP_CUT_GOAWAY : HTTP_CUT_NONE;
-		outcome->cut_error = error;
+	for (size_t i = 0; i < array_size(goaways); i++) {
+		const char *rest = after_mark(data, size, goaways[i]);
+
+		if (rest)
+			note_goaway(outcome, rest, size - strlen(goaways[i]));
 	}
-	if (strncmp(line, refused, strlen(refused)) == 0 && outcome->cut == HTTP_CUT_NONE) {
+	if (after_mark(data, size, "REFUSED_STREAM") && outcome->cut == HTTP_CUT_NONE) {
 		outcome->cut = HTTP_CUT_STREAM;
 		outcome->cut_error = HTTP2_REFUSED_STREAM;
 	}

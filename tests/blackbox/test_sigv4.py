@@ -140,9 +140,11 @@ def test_a_wrong_key_and_a_wrong_clock_are_ours(start, amazon):
 
 def test_a_wrong_clock_is_told(start, amazon):
     amazon.skew = 3600
-    daemon = start({"endpoints": [endpoint("clock", amazon)]})
+    daemon = start({"endpoints": [endpoint("clock", amazon, errors=[
+        {"status": 403, "reason": "auth_failed"}])]})
     last = last_of(daemon.wait_checked()["clock"])
     assert last["reason"] == "auth_failed"
+    assert "Signature expired" in last["detail"]
     assert amazon.seen[-1][2].startswith("Signature expired")
 
 
