@@ -157,7 +157,7 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 		out, conf_level_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
 	example_table(
 		out, conf_shared_keys, (struct place){ .hash = 2, .depth = 2, .is_comment = true });
-	sbuf_printf(out, "  #  type: %s\n  #  url: http://10.0.0.5:8000\n", (*kinds)->name);
+	sbuf_puts(out, "  #  type: vllm\n  #  url: http://10.0.0.5:8000\n");
 	for (; *kinds; kinds++)
 		example_endpoint(out, *kinds);
 }
