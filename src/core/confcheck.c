@@ -468,7 +468,15 @@ static int add_next(struct work *work, const char *name, struct node *own)
 	return rc;
 }
 
-/* The checks of the profiles, then those that the endpoint adds; live without any. */
+/* What the only check of an endpoint without checks is called: by the tier that its kind is for. */
+static const char *only_name(const struct work *work)
+{
+	const char *type = work->endpoint->type;
+
+	return type && tier_called(type) < TIER_N ? type : "live";
+}
+
+/* The checks of the profiles, then those that the endpoint adds; one of its type without any. */
 static int add_checks(struct work *work, const struct node *own)
 {
 	struct node *section = own ? own->first_child : NULL;
@@ -476,7 +484,7 @@ static int add_checks(struct work *work, const struct node *own)
 	int rc = 0;
 
 	if (work->layers->n_profiles == 0 && !own)
-		return add_next(work, "live", NULL);
+		return add_next(work, only_name(work), NULL);
 	for (size_t i = 0; rc != -ENOMEM && (name = profile_check(work->layers, i)) != NULL; i++)
 		rc = conf_worse(rc, add_next(work, name, node_get(own, name)));
 	for (; section && rc != -ENOMEM; section = section->next) {

@@ -38,6 +38,17 @@ static void load(struct checked *checked, uint16_t port, const char *lines)
 	sbuf_fini(&yaml);
 }
 
+static void test_alone_it_is_called_canary(void **state)
+{
+	struct checked checked;
+
+	(void)state;
+	load(&checked, 1, "    mode: chat\n");
+	assert_string_equal(checked_spec(&checked)->name, "canary");
+	assert_int_equal(checked_spec(&checked)->tier, TIER_CANARY);
+	checked_fini(&checked);
+}
+
 /* ---- cost ---- */
 
 static struct cost cost_of(const char *lines)
@@ -164,6 +175,7 @@ static void test_cancel_tells_whether_a_request_is_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_alone_it_is_called_canary),
 		cmocka_unit_test(test_cost_counts_prompt_and_answer),
 		cmocka_unit_test(test_what_we_broke_off_is_abandoned),
 		cmocka_unit_test(test_what_the_server_ended_is_not_abandoned),
