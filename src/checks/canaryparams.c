@@ -141,10 +141,12 @@ static const struct conf_key budget_keys[] = {
 		.help = "Most requests in a time. When they are used up nothing is asked." },
 	{ .name = "tokens",
 		.type = CONF_RATE,
-		.fallback = "20000/1d",
+		.fallback = "100000/1d",
+		.example = "20000/1d",
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct canary_params, budget.tokens),
-		.help = "Most tokens in a time, prompts and answers together." },
+		.help = "Most tokens in a time, prompts and answers together. The default lasts for "
+			"an inference a minute; --check says how long a smaller one does." },
 	CONF_END,
 };
 

@@ -49,6 +49,7 @@ struct models_probe {
 	struct url *page; /* NULL = the first */
 	unsigned pages;
 	bool is_cut;               /* there were more pages than MAX_PAGES */
+	bool is_list;              /* some page holds a list, be it empty */
 	size_t models;             /* listed so far */
 	struct model_facts *found; /* of each wanted model */
 	struct sbuf names;         /* of the first page, for messages */
@@ -313,8 +314,17 @@ static void judge_states(struct models_probe *state)
 		result_set(result_of(state), REASON_MODEL_DRIFT, "%s", state->change);
 }
 
+/* A store without a collection, of which none is wanted. */
+static bool is_rightly_empty(const struct models_probe *state)
+{
+	return state->models == 0 && state->is_list && params_of(state)->list.may_be_empty &&
+	       endpoint_of(state)->n_models == 0;
+}
+
 static void judge_list(struct models_probe *state)
 {
+	if (is_rightly_empty(state))
+		return;
 	if (state->models == 0)
 		result_set(
 			result_of(state), REASON_MODEL_MISSING, "the server's list holds no model");
@@ -349,6 +359,7 @@ static void read_page(struct models_probe *state, const struct json *page)
 	}
 	if (state->models == 0)
 		model_list_names(list, page, SHOWN_NAMES, &state->names);
+	state->is_list |= model_list_is_there(list, page);
 	state->models += models;
 	state->pages++;
 }
@@ -512,6 +523,7 @@ static int begin(struct models_probe *state)
 	size_t n = endpoint_of(state)->n_models;
 
 	state->pages = 0;
+	state->is_list = false;
 	state->models = 0;
 	state->is_cut = false;
 	state->found = calloc(n + 1, sizeof *state->found);

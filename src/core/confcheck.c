@@ -45,8 +45,8 @@ struct node *conf_check_section(const struct node *layer, const char *name)
 
 /* ---- what values say together ---- */
 
-/* A value beyond its limit has no meaning. One that an outer level set is cut; one that stands
- * beside the limit, or further in, is a mistake. */
+/* A value beyond its limit has no meaning. One that an outer level or the profile set is cut; one
+ * that the operator put beside the limit, or further in, is a mistake. */
 static int settle_limit(struct conf_scope *scope, const char *name, usec_t *value,
 	const char *limit_name, usec_t limit)
 {
@@ -58,7 +58,7 @@ static int settle_limit(struct conf_scope *scope, const char *name, usec_t *valu
 	if (*value <= limit)
 		return 0;
 	(void)conf_levels_find(&scope->levels, limit_name, &limit_level);
-	if (!node || level > limit_level) {
+	if (!node || level > limit_level || conf_blame(scope, name) != node) {
 		*value = limit;
 		return 0;
 	}

@@ -63,11 +63,20 @@ static struct item *make(
 	return item;
 }
 
+/* Defaults of the tables are nodes on the stack, which others will stand in the place of. */
+static bool is_lasting(const struct node *node)
+{
+	return node->line > 0;
+}
+
 int conf_memo_parse(struct conf_scope *scope, const struct conf_custom *custom,
 	const struct node *node, void *field)
 {
-	struct item *item = find(scope, custom, node);
+	struct item *item;
 
+	if (!is_lasting(node))
+		return custom->parse(scope, node, field);
+	item = find(scope, custom, node);
 	if (!item)
 		item = make(scope, custom, node);
 	if (!item)
@@ -80,7 +89,7 @@ int conf_memo_parse(struct conf_scope *scope, const struct conf_custom *custom,
 uint64_t conf_memo_hash(
 	struct conf_scope *scope, const struct conf_custom *custom, const struct node *node)
 {
-	const struct item *item = find(scope, custom, node);
+	const struct item *item = is_lasting(node) ? find(scope, custom, node) : NULL;
 
 	return item ? item->hash : conf_hash_tree(node, 0);
 }

@@ -89,6 +89,13 @@ const struct conf_key model_list_keys[] = {
 			"other pointers that begin with the same words are of the same element." },
 	{ WORDS(loading), .example = "[ loading, downloading ]",
 		.help = "Values of state that mean that the model is being loaded." },
+	{ .name = "may_be_empty",
+		.type = CONF_BOOL,
+		.fallback = "false",
+		.effect = EFFECT_UPDATE,
+		.offset = offsetof(struct model_list, may_be_empty),
+		.help = "Whether a server without any may be fine, as long as models names none; "
+			"for stores that list collections." },
 	{ .name = "method",
 		.type = CONF_STRING,
 		.fallback = "GET",
@@ -413,6 +420,21 @@ static bool look_up(struct walk *walk, const struct json *id)
 	if (lookup->facts->state == MODEL_ABSENT || facts.state == MODEL_READY)
 		*lookup->facts = facts;
 	return true;
+}
+
+bool model_list_is_there(const struct model_list *list, const struct json *page)
+{
+	char pointer[MODEL_LIST_MAX_POINTER + 1];
+	const char *star = strstr(list->ids, "/*");
+	size_t len = star ? (size_t)(star - list->ids) : strlen(list->ids);
+	const struct json *value;
+
+	must(len < sizeof pointer);
+	memcpy(pointer, list->ids, len);
+	pointer[len] = '\0';
+	value = json_at(page, pointer);
+	return value &&
+	       (!star || json_kind(value) == JSON_ARRAY || json_kind(value) == JSON_OBJECT);
 }
 
 size_t model_list_find(const struct model_list *list, const struct json *page, const char *wanted,

@@ -78,12 +78,12 @@ struct host {
 	TAILQ_ENTRY(host) ready_link;
 	bool is_ready; /* on engine->ready */
 	/* gate; all times monotonic, 0 = never */
-	struct check *inference;   /* the one that is under way */
-	struct check_queue parked; /* inferences that wait for it */
-	usec_t tokens_at;          /* end of the last one that gave tokens */
-	usec_t full_until;         /* its counters or its own words say so */
+	struct check *inference;     /* the one that is under way */
+	struct check_queue parked;   /* inferences that wait for it */
+	usec_t tokens_at;            /* end of the last one that gave tokens */
+	usec_t full_until;           /* its counters or its own words say so */
 	const struct check *full_by; /* who said it; only to compare */
-	usec_t abandoned_at;       /* we broke one off, and have not seen the server idle since */
+	usec_t abandoned_at;         /* we broke one off, and have not seen the server idle since */
 	/* Its effect on other checks may last so long; echo_until 0 = it has answered since. */
 	usec_t echo_from, echo_until;
 	usec_t quiet_until; /* it asked for patience (inferences without a key) */

@@ -300,6 +300,15 @@ def test_an_empty_list_is_a_failure(start, server):
     assert wait_reason(daemon, "models", "model_missing")["last"]["verdict"] == "down"
 
 
+def test_a_store_may_be_empty_but_must_be_one(start, server):
+    listed = {"path": "/v1/models", "ids": "/data/*/id", "may_be_empty": True}
+    server.routes["/v1/models"] = '{"data":[]}'
+    daemon = start(models_config(server, [], list=listed))
+    wait_reason(daemon, "models", "ok")
+    server.routes["/v1/models"] = '{"error":"no such path"}'
+    wait_reason(daemon, "models", "model_missing")
+
+
 def test_aliases_and_prefixes_mean_the_same_model(start, server):
     names = {"tag": ("llama3.2", "llama3.2:latest"), "prefix": ("gemini-f", "models/gemini-f"),
              "org": ("demo-8b", "org/demo-8b"), "file": ("demo", "/models/demo.gguf")}

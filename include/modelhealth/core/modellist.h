@@ -35,6 +35,7 @@ struct model_list {
 	const char *next;           /* pointer to the cursor of the next page */
 	const char *next_parameter; /* its query parameter */
 	const char *more;           /* pointer: false or null = this was the last page */
+	bool may_be_empty;          /* no model at all is fine when none is wanted */
 };
 
 extern const struct conf_key model_list_keys[]; /* into struct model_list */
@@ -70,6 +71,9 @@ bool model_name_matches(const char *wanted, const char *served);
  * comes before one that is not. Returns how many models the page lists. */
 size_t model_list_find(const struct model_list *list, const struct json *page, const char *wanted,
 	struct model_facts *ret_facts);
+
+/* Whether the page has what ids looks into, be it empty. */
+bool model_list_is_there(const struct model_list *list, const struct json *page);
 
 /* Appends at most max names of the page, sanitised, as "a, b, c …", for messages. */
 void model_list_names(

@@ -106,10 +106,9 @@ static void test_every_shipped_profile_makes_checks(void **state)
 		char yaml[1024];
 
 		(void)snprintf(yaml, sizeof yaml,
+			"defaults: { variables: { resource: r, region: e, route: p, sample: s } }\n"
 			"endpoints:\n  - name: a\n    type: %s\n    models: [ m ]\n"
-			"    url: %s://127.0.0.1:1\n"
-			"    variables: { host: h, region: r, deployment: d, api_version: v, "
-			"project: p, collection: c, index: i, sample: s, namespace: n }\n",
+			"    url: %s://127.0.0.1:1\n",
 			profile->name, strstr(profile->text, "kind: tcp") ? "tcp" : "http");
 		load(fixture, yaml);
 		assert_in_range(fixture->config->endpoints[0].n_checks, 1, 16);
