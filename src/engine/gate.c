@@ -242,8 +242,8 @@ bool gate_is_echo(const struct engine *engine, const struct check *check, struct
 {
 	if (check->endpoint->host->echo_until <= engine->timers->now ||
 		check->view.spec->tier >= TIER_LOAD || result->verdict != VERDICT_DOWN ||
-		!is_silence(result))
-		return false;
+		!is_silence(result) || check->view.trail.failing_since != 0)
+		return false; /* what failed before it has another cause */
 	result_set(result, result->reason,
 		"proves nothing: it follows an inference that we broke off");
 	result->verdict = VERDICT_UNKNOWN;

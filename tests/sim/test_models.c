@@ -421,6 +421,22 @@ static void test_silence_after_our_own_broken_off_inference_proves_nothing(void 
 	world_fini(&world);
 }
 
+static void test_silence_that_began_before_is_no_effect_of_ours(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 60; i++) {
+		struct world world;
+
+		has_no_load = true;
+		begin(&world, WELL);
+		world_run(&world, 300 * second + i * second);
+		mood = FROZEN;
+		/* wherever its inference stands: 20 s to be broken off, 5 s a silent check */
+		(void)time_until(&world, STATE_DOWN, 3 * 10 * second + 6 * second);
+		world_fini(&world);
+	}
+}
+
 static struct behaviour slow_inference(struct world *world, const struct check_spec *spec)
 {
 	struct behaviour behaviour = behave(world, spec);
@@ -636,6 +652,7 @@ int main(void)
 			test_inferences_that_are_broken_off_again_and_again_come_seldom, reset),
 		cmocka_unit_test_setup(
 			test_silence_after_our_own_broken_off_inference_proves_nothing, reset),
+		cmocka_unit_test_setup(test_silence_that_began_before_is_no_effect_of_ours, reset),
 		cmocka_unit_test_setup(test_one_inference_a_host_and_everyone_has_a_turn, reset),
 		cmocka_unit_test_setup(test_per_host_of_an_endpoint_holds_for_its_host, reset),
 		cmocka_unit_test_setup(
