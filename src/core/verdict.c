@@ -82,6 +82,17 @@ static bool is_our_fault(
 	       !canary_since(endpoint, failing_since(check), now);
 }
 
+/* It worked for others when it was looked at last, and has not been looked at since a first
+ * question of ours failed: the next look tells. */
+static bool may_still_work(
+	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
+{
+	const struct evidence *known = &endpoint->known;
+
+	return check->health.bad <= 1 && known->counters_at != 0 &&
+	       known->counters_at == known->load_at && evidence_load_is_fresh(known, now);
+}
+
 /* The canary's own kind of failure that many requests before it would cause as well. */
 static bool is_waiting(const struct check_view *check)
 {
@@ -98,7 +109,8 @@ static bool has_only_waited(
 	const struct endpoint_view *endpoint, const struct check_view *check, usec_t now)
 {
 	return is_waiting(check) &&
-	       evidence_counters_since(&endpoint->known, check->trail.failing_from, now);
+	       (evidence_counters_since(&endpoint->known, check->trail.failing_from, now) ||
+		       may_still_work(endpoint, check, now));
 }
 
 /* The same for a server without counters that says in words that it is full. */

@@ -176,16 +176,22 @@ void schedule_dequeue(struct engine *engine, struct check *check)
 	check->phase = CHECK_IDLE;
 }
 
+/* What inferences wait for has happened: another one ended, or counters were read. */
+static void note_end(struct engine *engine, struct check *check)
+{
+	if (is_inference(check) || check->view.spec->tier == TIER_LOAD)
+		unpark(engine, check->endpoint->host);
+}
+
 void schedule_release(struct engine *engine, struct check *check)
 {
 	struct host *host = check->endpoint->host;
 
 	host->running--;
 	engine->self.in_flight--;
-	if (host->inference == check) {
+	if (host->inference == check)
 		host->inference = NULL;
-		unpark(engine, host);
-	}
+	note_end(engine, check);
 	if (has_waiting(host))
 		make_ready(engine, host);
 }
@@ -262,6 +268,29 @@ static void start(struct engine *engine, struct check *check)
 	engine_start_attempt(engine, check);
 }
 
+/* Whether the counters of the server have yet to be read for the first time, or for a second to
+ * compare: it may be full, and only they can tell. They are read at once, and never waited for
+ * twice. Without a schedule they come by themselves or never. */
+static bool awaits_counters(struct engine *engine, const struct check *check)
+{
+	const struct endpoint *endpoint = check->endpoint;
+	const struct evidence *known = &endpoint->view.known;
+
+	for (size_t i = 0; i < endpoint->n_checks; i++) {
+		struct check *load = endpoint->checks[i];
+		size_t n = load->view.window.n;
+
+		if (load->view.spec->tier != TIER_LOAD || n > 1 ||
+			(n == 1 &&
+				(known->load_at == 0 || known->load.motion != LOAD_UNKNOWN_MOTION)))
+			continue;
+		schedule_soon(engine, load);
+		if (load->phase != CHECK_IDLE || timer_is_set(&load->slot))
+			return true;
+	}
+	return false;
+}
+
 /* Lets the gates look at a check that is about to start; true = that was it. */
 static bool is_held(struct engine *engine, struct check *check)
 {
@@ -270,10 +299,13 @@ static bool is_held(struct engine *engine, struct check *check)
 	if (why != SUPPRESSED_NOT) {
 		schedule_dequeue(engine, check);
 		gate_suppress(engine, check, why);
+		note_end(engine, check);
 	} else if (gate_is_proven(engine, check)) {
 		schedule_dequeue(engine, check);
 		engine_skip(engine, check);
-	} else if (is_inference(check) && check->endpoint->host->inference) {
+	} else if (is_inference(check) &&
+		   (check->endpoint->host->inference ||
+			   (check->tries == 0 && awaits_counters(engine, check)))) {
 		park(check);
 	} else {
 		return false;
