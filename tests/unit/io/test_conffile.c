@@ -438,6 +438,10 @@ static void test_example_loads_as_it_is_and_with_everything_in_force(void **stat
 		"endpoints:\n"
 		"  - { name: router, type: bare, url: 'http://a/' }\n"
 		"  - { name: dns, type: bare, url: 'http://a/' }\n");
+	/* The shipped one is written for kinds that are not known here. */
+	put(fixture, "profiles/vllm.yaml",
+		"about: a server\n"
+		"checks: { live: { kind: bare }, ready: { kind: bare }, canary: { kind: bare } }\n");
 	conf_write_example(fake_kinds, &example);
 	assert_loads(fixture, sbuf_str(&example));
 	assert_int_equal(fixture->config->n_endpoints, 0);
