@@ -196,9 +196,8 @@ def test_recorded_servers_byte_by_byte_and_whole(start, server):
         reply = (FIXTURES / name).read_bytes()
         for piece in (1, 7, 1 << 20):
             port = server.listen(f"{name}-{piece}", answers(reply, piece))
-            endpoints.append(grpc_endpoint(f"{name}-{piece}", f"http://127.0.0.1:{port}",
-                                           reasons={"not_serving": "loading",
-                                                    "health_unknown": "loading"}))
+            endpoints.append({**grpc_endpoint(f"{name}-{piece}", f"http://127.0.0.1:{port}"),
+                              "type": "grpc_health"})
     daemon = start({"endpoints": endpoints})
     listed = daemon.wait_checked()
     for name, right in RECORDED.items():
