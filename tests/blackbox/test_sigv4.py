@@ -18,6 +18,9 @@ from harness import http_endpoint, last_of, run_daemon
 KEYS = {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 REGION = "us-east-1"
+CONVERSED = {"output": {"message": {"role": "assistant", "content": [{"text": "OK"}]}},
+             "stopReason": "end_turn",
+             "usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}}
 
 
 def signature(secret, method, target, headers, body, scope, signed):
@@ -70,7 +73,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         error = self.judge(body)
         self.server.seen.append((self.path, dict(self.headers.items()), error))
-        reply = json.dumps({"message": error} if error else {"ok": True}).encode()
+        reply = json.dumps({"message": error} if error else CONVERSED).encode()
         self.send_response(403 if error else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(reply)))
@@ -146,6 +149,17 @@ def test_a_wrong_clock_is_told(start, amazon):
     assert last["reason"] == "auth_failed"
     assert "Signature expired" in last["detail"]
     assert amazon.seen[-1][2].startswith("Signature expired")
+
+
+def test_bedrock_is_asked_by_its_profile(start, amazon):
+    daemon = start({"endpoints": [{
+        "name": "bedrock", "type": "bedrock", "models": [MODEL], "variables": {"region": REGION},
+        "url": f"http://127.0.0.1:{amazon.server_port}", "access_key": "AKIDEXAMPLE",
+        "secret_key": KEYS["AKIDEXAMPLE"], "session_token": "token"}]})
+    last = last_of(daemon.wait_checked()["bedrock"])
+    assert last["reason"] == "ok", (last, amazon.seen)
+    path, _, error = amazon.seen[0]
+    assert path == f"/model/{MODEL.replace(':', '%3A')}/converse" and error is None
 
 
 def test_no_secret_is_shown(start, amazon):
