@@ -65,11 +65,15 @@ static void print(struct sbuf *out, const void *field)
 	sbuf_puts(out, text->source ? text->source : "");
 }
 
-const struct conf_custom answer_text_custom = { parse, print,
-	"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
-	"\"properties\":{\"contains\":{\"type\":\"string\"},\"equals\":{\"type\":\"string\"},"
-	"\"json\":{\"type\":\"object\"},\"matches\":{\"type\":\"string\"},\"not_matches\":{"
-	"\"type\":\"string\"},\"severity\":{\"enum\":[\"degraded\",\"down\"]}}}]}" };
+const struct conf_custom answer_text_custom = {
+	.parse = parse,
+	.print = print,
+	.schema =
+		"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
+		"\"properties\":{\"contains\":{\"type\":\"string\"},\"equals\":{\"type\":\"string\"},"
+		"\"json\":{\"type\":\"object\"},\"matches\":{\"type\":\"string\"},\"not_matches\":{"
+		"\"type\":\"string\"},\"severity\":{\"enum\":[\"degraded\",\"down\"]}}}]}",
+};
 
 void answer_text_dispose(const struct answer_text *text)
 {

@@ -324,25 +324,47 @@ static int parse_pins(struct conf_scope *scope, const struct node *node, void *f
 
 /* ---- the table ---- */
 
-const struct conf_custom expect_status_custom = { parse_status, print_source,
-	"{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}" };
-const struct conf_custom expect_header_custom = { parse_header, print_source,
-	"{\"type\":\"object\"}" };
-const struct conf_custom expect_json_custom = { parse_json, print_source, "{\"type\":\"object\"}" };
-const struct conf_custom expect_text_custom = {
-	parse_text, print_source,
-	"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
-	"\"properties\":{\"contains\":{\"type\":\"string\"},\"matches\":{\"type\":\"string\"},"
-	"\"not_matches\":{\"type\":\"string\"},\"severity\":{\"enum\":[\"degraded\",\"down\"]}}}]}"
+const struct conf_custom expect_status_custom = {
+	.parse = parse_status,
+	.print = print_source,
+	.schema = "{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}",
 };
-static const struct conf_custom size_custom = { parse_size, print_source,
-	"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"min\":{\"type\":["
-	"\"integer\",\"string\"]},\"max\":{\"type\":[\"integer\",\"string\"]},\"severity\":{"
-	"\"enum\":[\"degraded\",\"down\"]}}}" };
-static const struct conf_custom tls_version_custom = { parse_tls_version, print_source,
-	"{\"type\":[\"number\",\"string\",\"object\"]}" };
-static const struct conf_custom pins_custom = { parse_pins, print_source,
-	"{\"type\":[\"string\",\"array\",\"object\"]}" };
+const struct conf_custom expect_header_custom = {
+	.parse = parse_header,
+	.print = print_source,
+	.schema = "{\"type\":\"object\"}",
+};
+const struct conf_custom expect_json_custom = {
+	.parse = parse_json,
+	.print = print_source,
+	.schema = "{\"type\":\"object\"}",
+};
+const struct conf_custom expect_text_custom = {
+	.parse = parse_text,
+	.print = print_source,
+	.schema =
+		"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
+		"\"properties\":{\"contains\":{\"type\":\"string\"},\"matches\":{\"type\":\"string\"},"
+		"\"not_matches\":{\"type\":\"string\"},\"severity\":{\"enum\":[\"degraded\",\"down\"]}}}]}",
+};
+static const struct conf_custom size_custom = {
+	.parse = parse_size,
+	.print = print_source,
+	.schema =
+		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"min\":{\"type\":["
+		"\"integer\",\"string\"]},\"max\":{\"type\":[\"integer\",\"string\"]},\"severity\":{"
+		"\"enum\":[\"degraded\",\"down\"]}}}",
+};
+static const struct conf_custom tls_version_custom = {
+	.parse = parse_tls_version,
+	.print = print_source,
+	.schema = "{\"type\":[\"number\",\"string\",\"object\"]}",
+};
+static const struct conf_custom pins_custom = {
+	.parse = parse_pins,
+	.print = print_source,
+	.schema = "{\"type\":[\"string\",\"array\",\"object\"]}",
+};
 
 static const struct conf_key latency_keys[] = {
 	{ .name = "degraded",
