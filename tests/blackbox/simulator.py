@@ -17,6 +17,7 @@ class Simulator:
 
     def __init__(self, settings="", *options):
         self.port, self.control = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [os.environ["MODELHEALTH_SIM"], *options, "--control", f"127.0.0.1:{self.control}",
              "--listen", f"127.0.0.1:{self.port},name=sut{settings}"],
