@@ -27,6 +27,7 @@ enum mood {
 	IDLE,
 	BUSY,    /* health and inferences time out in the queue, tokens flow */
 	FULL,    /* the same, and says that requests wait */
+	TAKEN,   /* all is fine, but others have every slot: inferences time out in the queue */
 	HUNG,    /* "200 but dead": health is fine, no token comes, counters stand still */
 	LIAR,    /* health is fine, the answer is wrong */
 	FROZEN,  /* takes connections, says nothing */
@@ -45,6 +46,7 @@ static const struct answer {
 	[IDLE] = { REASON_OK, REASON_OK, REASON_OK, LOAD_IDLE, false },
 	[BUSY] = { REASON_TIMEOUT_HEADERS, REASON_OK, REASON_TIMEOUT_TOTAL, LOAD_ADVANCING, false },
 	[FULL] = { REASON_TIMEOUT_HEADERS, REASON_OK, REASON_TIMEOUT_TOTAL, LOAD_ADVANCING, true },
+	[TAKEN] = { REASON_OK, REASON_OK, REASON_TIMEOUT_TOTAL, LOAD_ADVANCING, false },
 	[HUNG] = { REASON_OK, REASON_OK, REASON_TIMEOUT_TOTAL, LOAD_FLAT, false },
 	[LIAR] = { REASON_OK, REASON_OK, REASON_WRONG_ANSWER, LOAD_IDLE, false },
 	[FROZEN] = { REASON_TIMEOUT_HEADERS, REASON_TIMEOUT_HEADERS, REASON_TIMEOUT_TOTAL, 0,
@@ -328,6 +330,36 @@ static void test_a_silent_server_is_still_asked_whether_it_is_dead(void **state)
 }
 
 /* ---- harm ---- */
+
+static void test_what_was_full_before_us_gets_no_inference(void **state)
+{
+	struct world world;
+
+	(void)state;
+	begin(&world, FULL);
+	world_run(&world, hour);
+	assert_int_equal(inferences, 0);
+	mood = WELL;
+	world_run(&world, 80 * second);
+	assert_int_equal(inferences, 1);
+	world_fini(&world);
+}
+
+static void test_what_was_busy_before_us_is_never_down(void **state)
+{
+	struct world world;
+
+	(void)state;
+	timeout_total = 4 * second; /* the first question fails before the next look at the load */
+	begin(&world, TAKEN);
+	for (unsigned n = 0; n < 3600; n++) {
+		world_run(&world, second);
+		assert_int_not_equal(server(&world)->state, STATE_DOWN);
+	}
+	assert_int_equal(server(&world)->state, STATE_DEGRADED);
+	assert_true(inferences > 10);
+	world_fini(&world);
+}
 
 static void test_a_full_server_gets_no_inference(void **state)
 {
@@ -646,6 +678,8 @@ int main(void)
 			test_a_dead_host_costs_nothing_and_a_live_one_is_asked_at_once, reset),
 		cmocka_unit_test_setup(
 			test_a_silent_server_is_still_asked_whether_it_is_dead, reset),
+		cmocka_unit_test_setup(test_what_was_full_before_us_gets_no_inference, reset),
+		cmocka_unit_test_setup(test_what_was_busy_before_us_is_never_down, reset),
 		cmocka_unit_test_setup(test_a_full_server_gets_no_inference, reset),
 		cmocka_unit_test_setup(test_no_inference_on_top_of_one_that_was_broken_off, reset),
 		cmocka_unit_test_setup(
