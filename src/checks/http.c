@@ -11,6 +11,7 @@
 #include "modelhealth/checks/httpparams.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/retryafter.h"
+#include "modelhealth/core/template.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
 
@@ -163,6 +164,17 @@ static void judge_more(
 		expect_judge_more(&http->expect, seen, result);
 }
 
+/* In a profile, errors are about all its checks, also those that name a model. */
+static bool judge_rules(
+	const struct http_params *http, const struct answer *answer, struct result *result)
+{
+	bool names_model = (http->path && template_uses(http->path, "model")) ||
+			   (http->body && template_uses(http->body, "model"));
+
+	return (http->client.is_base && !names_model ? rules_judge_unnamed : rules_judge)(
+		&http->rules, &http->errors, answer, result);
+}
+
 static void judge(struct http_probe *state, struct http_transfer *transfer,
 	const struct http_outcome *outcome)
 {
@@ -195,7 +207,7 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
 	}
 	if (retry_after)
 		result->retry_after = retry_after_parse(retry_after, now);
-	if (!rules_judge(&http->rules, &http->errors, &answer, result))
+	if (!judge_rules(http, &answer, result))
 		expect_judge(&http->expect, &seen, result);
 	else if (result->reason == REASON_OK)
 		judge_more(http, &seen, result);

@@ -440,7 +440,7 @@ static bool is_page(struct models_probe *state, struct http_transfer *transfer)
 	if (retry_after)
 		result->retry_after = retry_after_parse(
 			retry_after, loop_timers(state->exchange.probe->io->loop)->real);
-	if (rules_judge(&models->rules, &models->errors, &answer, result))
+	if (rules_judge_unnamed(&models->rules, &models->errors, &answer, result))
 		return result->reason == REASON_OK;
 	if (result->http_status >= 200 && result->http_status <= 299)
 		return true;

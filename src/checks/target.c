@@ -59,6 +59,13 @@ static int parse_url(struct conf_scope *scope, const char *key, const char *text
 
 	if (r == -ENOMEM)
 		return r;
+	if (r == -EPROTONOSUPPORT || (r < 0 && !strstr(text, "://"))) {
+		_cleanup_(sbuf_fini) struct sbuf names = SBUF_INIT;
+
+		url_scheme_names(schemes, &names);
+		return conf_error(scope, conf_node(scope, key),
+			"expected a URL that begins with %s", sbuf_str(&names));
+	}
 	return r < 0 ? conf_error(scope, conf_node(scope, key), "the URL %s", error) : 0;
 }
 

@@ -8,8 +8,10 @@
 #include "modelhealth/checks/target.h"
 #include "modelhealth/core/expect.h"
 #include "modelhealth/core/rules.h"
+#include "modelhealth/core/template.h"
 #include "modelhealth/io/io.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -18,12 +20,20 @@ enum {
 
 struct tcp_params {
 	struct target target;
-	const char *send;
+	const char *send, *send_with_key;
+	struct secret api_key;
+	struct secret sent_with_key; /* filled by tcp_compile */
 	struct rules rules;
 	struct expect_text expect;
 };
 
 static const struct conf_key tcp_keys[] = {
+	{ .name = "api_key",
+		.type = CONF_SECRET,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct tcp_params, api_key),
+		.example = "${credential:redis-password}",
+		.help = "Goes into send_with_key and nowhere else." },
 	{ .name = "expect",
 		.type = CONF_CUSTOM,
 		.custom = &expect_text_custom,
@@ -40,6 +50,14 @@ static const struct conf_key tcp_keys[] = {
 		.offset = offsetof(struct tcp_params, send),
 		.example = "\"PING\\r\\n\"",
 		.help = "Text to send after connecting." },
+	{ .name = "send_with_key",
+		.type = CONF_TEMPLATE,
+		.effect = EFFECT_RESTART,
+		.offset = offsetof(struct tcp_params, send_with_key),
+		.example = "'AUTH \"${api_key}\"'",
+		.help = "Sent instead of send where there is an api_key, which ${api_key} stands for: "
+			"as the inside of a string in double quotes, with a backslash before quotes "
+			"and backslashes." },
 	{ .name = "url",
 		.type = CONF_URL,
 		.is_required = true,
@@ -50,19 +68,50 @@ static const struct conf_key tcp_keys[] = {
 	CONF_END,
 };
 
+static int fill_key(struct tcp_params *tcp, struct conf_scope *scope)
+{
+	static const char *const names[] = { "api_key" };
+	const struct template_value value = { "api_key", secret_expose(tcp->api_key) };
+	_cleanup_(sbuf_fini) struct sbuf filled = SBUF_INIT;
+	const char *unknown;
+	size_t len;
+
+	if (!tcp->send_with_key) {
+		return secret_is_set(tcp->api_key)
+			       ? conf_error(scope, conf_node(scope, "api_key"),
+					 "this check has no send_with_key to put it in")
+			       : 0;
+	}
+	unknown = template_unknown(tcp->send_with_key, names, array_size(names), &len);
+	if (unknown)
+		return conf_error(scope, conf_node(scope, "send_with_key"),
+			"unknown name ${%.*s}; known here: api_key", (int)len, unknown);
+	if (!secret_is_set(tcp->api_key))
+		return 0;
+	template_expand(tcp->send_with_key, &value, 1, TEMPLATE_JSON, &filled);
+	tcp->sent_with_key = secret_from(arena_strdup(conf_arena(scope), sbuf_str(&filled)));
+	if (filled.data)
+		explicit_bzero(filled.data, filled.len);
+	return filled.failed || !secret_is_set(tcp->sent_with_key) ? -ENOMEM : 0;
+}
+
 static int tcp_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	struct check_spec *spec, void *params)
 {
 	struct tcp_params *tcp = params;
+	int r = fill_key(tcp, scope);
 
 	(void)spec;
-	return target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint);
+	return r < 0 ? r
+		     : target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint);
 }
 
 static void tcp_dispose(const void *params)
 {
 	const struct tcp_params *tcp = params;
+	struct secret sent = tcp->sent_with_key;
 
+	secret_wipe(&sent);
 	expect_text_dispose(&tcp->expect);
 	target_dispose(&tcp->target);
 }
@@ -154,9 +203,11 @@ static void tcp_start(struct probe *probe)
 {
 	const struct tcp_params *tcp = probe->spec->params;
 	struct exchange *state = exchange_open(probe, sizeof *state);
+	const char *sent =
+		secret_is_set(tcp->sent_with_key) ? secret_expose(tcp->sent_with_key) : tcp->send;
 	struct http_request request = {
-		.body = tcp->send,
-		.body_len = tcp->send ? strlen(tcp->send) : 0,
+		.body = sent,
+		.body_len = sent ? strlen(sent) : 0,
 		.is_full_handshake_wanted =
 			probe->spec->interval >= TLS_RESUME_MAX_SECONDS * USEC_PER_SEC,
 		.max_header_bytes = HTTP_MAX_HEADER_BYTES,

@@ -370,6 +370,20 @@ bool rules_judge(const struct rules *rules, const struct rules *errors, const st
 	return rule != NULL;
 }
 
+bool rules_judge_unnamed(const struct rules *rules, const struct rules *errors,
+	const struct answer *answer, struct result *result)
+{
+	if (rules_judge(rules, NULL, answer, result))
+		return true;
+	if (!rules_judge(errors, NULL, answer, result))
+		return false;
+	if (result->reason == REASON_MODEL_MISSING)
+		result_set(result, REASON_BAD_PROBE,
+			"status %u: there is no such path; is the type that of the server?",
+			answer->http_status);
+	return true;
+}
+
 bool rules_need_body(const struct rules *rules)
 {
 	return rules->n > 0;

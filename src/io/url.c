@@ -5,7 +5,6 @@
  */
 #include "modelhealth/io/url.h"
 
-#include "modelhealth/base/sbuf.h"
 
 #include <curl/curl.h>
 
@@ -209,6 +208,15 @@ static int set_url(CURLU *handle, const char *text, unsigned flags, const char *
 		return -ENOMEM;
 	*ret_error = code == CURLUE_BAD_PORT_NUMBER ? "has a port that is none" : "is malformed";
 	return code == CURLUE_OK ? 0 : -EINVAL;
+}
+
+void url_scheme_names(unsigned schemes, struct sbuf *out)
+{
+	for (size_t i = 0; i < array_size(schemes_known); i++) {
+		if (schemes & 1u << i)
+			sbuf_printf(
+				out, "%s%s://", out->len > 0 ? " or " : "", schemes_known[i].name);
+	}
 }
 
 int url_parse(const char *text, unsigned schemes, struct url **ret_url, const char **ret_error)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -428,3 +429,161 @@ def test_pings_are_no_tokens(run):
     assert last["timings"]["first_byte_seconds"] < 0.5 < last["timings"]["first_token_seconds"]
     assert last["tokens"]["completion"] == 4
 
+
+# ---- genuine servers ----
+
+
+class Redis:
+    """redis-server from the system."""
+
+    def __init__(self, *options):
+        self.port = free_port()
+        self.directory = tempfile.mkdtemp(prefix="mh-redis-")
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--dir", self.directory, *options], stdout=subprocess.DEVNULL)
+        wait_until(self._listens, 10, "redis-server")
+
+    def _listens(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
+
+    @property
+    def url(self):
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def close(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.directory)
+
+
+@pytest.fixture
+def redis(run):
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    return lambda *options: run(Redis(*options))
+
+
+def test_redis_with_and_without_a_password(redis):
+    password = 'p"w\\x'
+    is_open, is_closed = redis().url, redis("--requirepass", password).url
+    found = once(endpoint("redis", is_open, [], name="open"),
+                 endpoint("redis", is_open, [], name="needless", api_key="x"),
+                 endpoint("redis", is_closed, [], name="without"),
+                 endpoint("redis", is_closed, [], name="wrong", api_key="x"),
+                 endpoint("redis", is_closed, [], name="right", api_key=password))
+    states = {name: (one["state"], one["reason"]) for name, one in found.items()}
+    assert states == {"open": ("up", "ok"), "needless": ("up", "ok"),
+                      "without": ("unknown", "auth_failed"), "wrong": ("unknown", "auth_failed"),
+                      "right": ("up", "ok")}, {name: said(one) for name, one in found.items()}
+
+
+def test_a_stopped_redis_is_down(start, redis):
+    server = redis()
+    watch = Watch(start(hasty(endpoint("redis", server.url, []))))
+    watch.until(("up", "ok"))
+    server.process.send_signal(signal.SIGSTOP)
+    assert watch.until("down")["reason"] in ("timeout_idle", "timeout_headers", "timeout_total")
+    server.process.send_signal(signal.SIGCONT)
+    watch.until(("up", "ok"))
+
+
+@pytest.mark.parametrize("words, state, reason", [
+    (b"-LOADING Redis is loading the dataset in memory\r\n", "not_ready", "loading"),
+    (b"-MASTERDOWN Link with MASTER is down\r\n", "degraded", "server_degraded"),
+    (b"-BUSY Redis is busy running a script.\r\n", "degraded", "overloaded"),
+])
+@pytest.mark.parametrize("key", [None, "pw"])
+def test_redis_says_how_it_is(words, state, reason, key):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve():
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall((b"+OK\r\n" if key else b"") + words)
+                client.recv(1)
+        threading.Thread(target=serve, daemon=True).start()
+        keys = {"api_key": key} if key else {}
+        found = once(endpoint("redis", "tcp://127.0.0.1:%d" % listener.getsockname()[1], [],
+                              **keys))["a"]
+    assert (found["state"], found["reason"]) == (state, reason), said(found)
+
+
+NGINX = """
+pid {directory}/pid; error_log {directory}/log; daemon off; worker_processes 1;
+events {{ }}
+http {{
+  access_log off;
+  client_body_temp_path {directory}/1; proxy_temp_path {directory}/2;
+  fastcgi_temp_path {directory}/3; uwsgi_temp_path {directory}/4; scgi_temp_path {directory}/5;
+  server {{
+    listen 127.0.0.1:{port} ssl http2;
+    ssl_certificate {cert}; ssl_certificate_key {key};
+    location / {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_buffering off; }}
+  }}
+}}
+"""
+
+
+class Nginx:
+    """nginx from the system as a TLS and HTTP/2 front of a server."""
+
+    def __init__(self, upstream, pki):
+        self.directory = tempfile.mkdtemp(prefix="mh-nginx-")
+        self.port = free_port()
+        path = os.path.join(self.directory, "conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(NGINX.format(directory=self.directory, port=self.port, upstream=upstream,
+                                    cert=pki.good[0], key=pki.good[1]))
+        self.process = subprocess.Popen([nginx_binary(), "-c", path, "-e", "/dev/null"])
+        wait_until(self._listens, 10, "nginx")
+
+    _listens = Redis._listens
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.directory)
+
+
+def nginx_binary():
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_behind_nginx(run, pki, version):
+    if not nginx_binary():
+        pytest.skip("nginx is not installed")
+    fronts = {"llamacpp": LlamaServer(), "vllm": Vllm(), "kobold": KoboldCpp(),
+              "ollama": Ollama(models=["demo:latest"], loaded=["demo:latest"])}
+    asked = []
+    for name, server in fronts.items():
+        front = run(Nginx(run(server).url, pki))
+        asked.append(endpoint(name if name != "kobold" else "openai_compatible",
+                              f"https://localhost:{front.port}", name=name, http_version=version,
+                              tls={"ca_file": pki.ca}))
+    for name, found in once(*asked).items():
+        assert (found["state"], found["reason"]) == ("up", "ok"), (name, said(found))
+        assert check_of(found, "canary")["last"]["tokens"]["completion"] > 0
+
+
+def test_an_upstream_that_is_gone_is_no_wrong_model(run, pki):
+    if not nginx_binary():
+        pytest.skip("nginx is not installed")
+    server = run(Vllm())
+    front = run(Nginx(server.url, pki))
+    server.refuse()
+    found = once(endpoint("vllm", f"https://localhost:{front.port}", tls={"ca_file": pki.ca}))["a"]
+    assert (found["state"], found["reason"]) == ("down", "server_error"), said(found)
+
+
+def test_a_type_that_is_not_that_of_the_server_is_our_mistake(run):
+    """Whatever 404 means for a model, a health page that is not there is none of that."""
+    found = once(endpoint("qdrant", run(Tei()).url),
+                 endpoint("weaviate", run(Vllm()).url, name="b"))
+    for one in found.values():
+        assert (one["state"], one["reason"]) == ("unknown", "bad_probe"), said(one)
+        assert "type" in check_of(one, "live")["last"]["detail"]

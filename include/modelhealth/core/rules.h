@@ -62,6 +62,11 @@ struct answer {
 };
 
 /* Whether answers must be kept: for the rules' parts, and for the server's words in the detail. */
+/* As rules_judge, for a request that names no model: that by errors a model is missing then means
+ * that there is no such path, so that the request was wrong (bad_probe). */
+bool rules_judge_unnamed(const struct rules *rules, const struct rules *errors,
+	const struct answer *answer, struct result *result);
+
 bool rules_need_body(const struct rules *rules);
 
 /*

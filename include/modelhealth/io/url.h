@@ -6,6 +6,7 @@
 #pragma once
 
 #include "modelhealth/base/defs.h"
+#include "modelhealth/base/sbuf.h"
 #include "modelhealth/base/secret.h"
 
 enum url_scheme {
@@ -41,6 +42,9 @@ struct url {
  * says why, in words that hold nothing of the URL.
  */
 int url_parse(const char *text, unsigned schemes, struct url **ret_url, const char **ret_error);
+
+/* Appends "http:// or https://" for the bits 1u << URL_x. */
+void url_scheme_names(unsigned schemes, struct sbuf *out);
 
 /* Resolves a reference (a Location header, a path) against base; user and password of base are
  * not carried over. As url_parse. */

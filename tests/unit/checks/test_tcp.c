@@ -76,6 +76,40 @@ static void test_tcp_sends_and_expects(void **state)
 	check(greet_in_pieces, "    expect: { matches: '^220 .*ESMTP' }\n", "ok");
 }
 
+static void test_tcp_key_has_its_own_text(void **state)
+{
+	(void)state;
+	/* the server knows nothing but PING */
+	check(pong,
+		"    send: x\n    send_with_key: \"P${api_key}\\r\\n\"\n    api_key: ING\n"
+		"    expect: +PONG\n",
+		"ok");
+	check(pong, "    send: \"PING\\r\\n\"\n    send_with_key: ${api_key}\n    expect: +PONG\n",
+		"ok");
+}
+
+static void test_tcp_key_without_a_place_or_a_place_without_a_key_is_refused(void **state)
+{
+	static const char *const lines[] = {
+		"    api_key: x\n",
+		"    api_key: x\n    send_with_key: ${other}\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(lines); i++) {
+		struct checked checked;
+		char yaml[256];
+
+		(void)snprintf(yaml, sizeof yaml,
+			"endpoints:\n  - name: a\n    type: tcp\n    url: tcp://127.0.0.1:1\n%s",
+			lines[i]);
+		checked_load(&checked, yaml);
+		assert_null(checked.config);
+		assert_non_null(strstr(sbuf_str(&checked.errors), "key"));
+		checked_fini(&checked);
+	}
+}
+
 static void test_tcp_another_answer_is_assert_body(void **state)
 {
 	(void)state;
@@ -95,6 +129,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcp_connects_and_wants_no_more),
 		cmocka_unit_test(test_tcp_sends_and_expects),
+		cmocka_unit_test(test_tcp_key_has_its_own_text),
+		cmocka_unit_test(test_tcp_key_without_a_place_or_a_place_without_a_key_is_refused),
 		cmocka_unit_test(test_tcp_another_answer_is_assert_body),
 		cmocka_unit_test(test_tcp_no_answer_has_its_reason),
 	};
