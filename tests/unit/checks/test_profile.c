@@ -88,7 +88,7 @@ static const struct check_spec *check(const struct fixture *fixture, const char 
 {
 	const struct check_spec *found = find_check(fixture, name);
 
-	assert_non_null(found);
+	must(found);
 	return found;
 }
 
