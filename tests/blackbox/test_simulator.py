@@ -310,7 +310,7 @@ def test_finished_chats_are_told(simulate, tmp_path):
     assert chat["host"] == f"127.0.0.1:{simulator.port}" and chat["tokens"] == 3
     assert began <= chat["asked_at"] <= chat["first_at"] - 0.03
     assert chat["first_at"] + 0.035 <= chat["last_at"] <= ended
-    assert 0.02 <= chat["gap_max"] <= chat["last_at"] - chat["first_at"]
+    assert 0.015 <= chat["gap_max"] <= chat["last_at"] - chat["first_at"]
 
 
 def test_another_model_refuses_the_old_name(simulate):
