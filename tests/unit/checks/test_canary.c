@@ -90,6 +90,7 @@ static void play(struct peer *peer, int fd, unsigned number)
 {
 	const char *text = peer->arg;
 	char buffer[2048];
+	size_t shown = min_of(strcspn(text, "\v"), sizeof buffer - 1);
 	ssize_t len;
 
 	(void)number;
@@ -100,7 +101,8 @@ static void play(struct peer *peer, int fd, unsigned number)
 		len = recv(fd, buffer, sizeof buffer, 0);
 	while (len > 0 && buffer[len - 1] != '}');
 	atomic_fetch_add(&requests, 1);
-	(void)snprintf(buffer, sizeof buffer, "%.*s", (int)strcspn(text, "\v"), text);
+	memcpy(buffer, text, shown);
+	buffer[shown] = '\0';
 	(void)peer_send(fd, buffer);
 	if (strchr(text, '\v'))
 		peer_hang(peer, fd);
