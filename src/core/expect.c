@@ -765,7 +765,9 @@ static void judge_json(
 	}
 	if (r < 0) {
 		fail(judgement, REASON_JSON_INVALID, json_severity(&expect->json),
-			r == -E2BIG ? "nested too deep" : "body is not JSON");
+			r == -E2BIG   ? "nested too deep"
+			: r == -EFBIG ? "too many values"
+				      : "body is not JSON");
 		return;
 	}
 	for (size_t i = 0; i < expect->json.n && !is_decided(judgement); i++)

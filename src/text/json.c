@@ -21,6 +21,12 @@ enum {
 	SEGMENT_SIZE = 256
 };
 
+/* An array or object is counted so many times: json-c takes up to a microsecond and 800 bytes for
+ * each, even when it is empty. */
+enum {
+	LEVEL_WEIGHT = 4
+};
+
 /* json-c's value for `null` is a NULL pointer; ours is this one, so that NULL can mean absent. */
 struct json {
 	char unused;
@@ -54,7 +60,8 @@ int json_parse(const char *text, size_t len, struct json **ret_json)
 	struct json_tokener *tokener;
 	struct json_object *object;
 	enum json_tokener_error error;
-	size_t end, depth;
+	struct json_extent extent;
+	size_t end;
 	int r;
 
 	if (len >= 3 && memcmp(text, bom, 3) == 0) {
@@ -63,11 +70,13 @@ int json_parse(const char *text, size_t len, struct json **ret_json)
 	}
 	if (len > INT_MAX - 1 || !utf8_is_valid(text, len))
 		return -EINVAL;
-	r = json_check(text, len, &depth);
+	r = json_check(text, len, &extent);
 	if (r < 0)
 		return r == -E2BIG ? r : -EINVAL;
+	if (extent.values + LEVEL_WEIGHT * extent.levels > JSON_MAX_VALUES)
+		return -EFBIG;
 	/* json-c sets up every level in advance; for a small answer that would be half the cost. */
-	tokener = json_tokener_new_ex((int)depth + 1);
+	tokener = json_tokener_new_ex((int)extent.depth + 1);
 	if (!tokener)
 		return -ENOMEM;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);

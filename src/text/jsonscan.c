@@ -285,7 +285,8 @@ struct level {
 struct walk {
 	const struct json_scan *scan;
 	struct cursor cursor;
-	size_t depth, deepest;
+	size_t depth;
+	struct json_extent extent;
 	struct level levels[JSON_MAX_DEPTH];
 	uint64_t active; /* pointers that lead to the value at hand */
 	uint64_t found;
@@ -391,7 +392,8 @@ static int open_level(struct walk *walk)
 	*level = (struct level){ .from = c->at++, .named = named_here(walk), .is_array = is_array };
 	level->below = walk->depth < JSON_SCAN_MAX_SEGMENTS ? walk->active & ~level->named : 0;
 	walk->depth++;
-	walk->deepest = max_of(walk->deepest, walk->depth);
+	walk->extent.depth = max_of(walk->extent.depth, walk->depth);
+	walk->extent.levels++;
 	skip_blanks(c);
 	if (c->at == c->end)
 		return -ENODATA;
@@ -414,6 +416,7 @@ static int read_value(struct walk *walk)
 	r = scan_scalar(&walk->cursor, &span);
 	if (r < 0)
 		return r;
+	walk->extent.values++;
 	record(walk, named_here(walk), &span);
 	return STEP_AFTER;
 }
@@ -450,7 +453,8 @@ static int walk_text(struct walk *walk, const char *text, size_t len)
 	int step = STEP_VALUE;
 
 	walk->cursor = (struct cursor){ text, text + len };
-	walk->depth = walk->deepest = 0;
+	walk->depth = 0;
+	walk->extent = (struct json_extent){ 0 };
 	walk->active = walk->scan->n == 0 ? 0 : UINT64_MAX >> (64 - walk->scan->n);
 	walk->found = 0;
 	while (step >= 0 && (step == STEP_VALUE || walk->depth > 0))
@@ -475,7 +479,7 @@ int json_scan(const struct json_scan *scan, const char *text, size_t len, uint64
 	return r;
 }
 
-int json_check(const char *text, size_t len, size_t *ret_depth)
+int json_check(const char *text, size_t len, struct json_extent *ret_extent)
 {
 	static const struct json_scan nothing;
 	struct walk walk; /* see json_scan */
@@ -484,7 +488,7 @@ int json_check(const char *text, size_t len, size_t *ret_depth)
 	walk.scan = &nothing;
 	r = walk_text(&walk, text, len);
 	if (r == 0)
-		*ret_depth = walk.deepest;
+		*ret_extent = walk.extent;
 	return r;
 }
 

@@ -20,13 +20,17 @@ enum json_kind {
 };
 
 enum {
-	JSON_MAX_DEPTH = 64
+	JSON_MAX_DEPTH = 64,
+	/* An array or object counts as four. A tree of so many is built and freed in half of the
+	 * 100 ms that a turn of the loop may take. */
+	JSON_MAX_VALUES = 200 * 1000
 };
 
 /*
  * Strict RFC 8259 (leading BOM accepted, nothing after the value but blanks). Lone surrogate escapes
  * become U+FFFD, of equal names in an object the last one counts. Returns 0 and an
- * owned document, -EINVAL (not JSON), -E2BIG (nested deeper than JSON_MAX_DEPTH) or -ENOMEM.
+ * owned document, -EINVAL (not JSON), -E2BIG (nested deeper than JSON_MAX_DEPTH), -EFBIG (more than
+ * JSON_MAX_VALUES) or -ENOMEM.
  */
 int json_parse(const char *text, size_t len, struct json **ret_json);
 void json_free(struct json *json);

@@ -42,9 +42,15 @@ struct json_scan *json_scan_free(struct json_scan *scan);
 int json_scan(const struct json_scan *scan, const char *text, size_t len, uint64_t *ret_found,
 	struct json_span *spans);
 
-/* Whether text is JSON at all, by the same rules and with the same errors. The depth of its nesting
- * is 0 for a scalar. */
-int json_check(const char *text, size_t len, size_t *ret_depth);
+/* What there is in a document. */
+struct json_extent {
+	size_t depth;  /* of its nesting; 0 for a scalar */
+	size_t values; /* scalars */
+	size_t levels; /* arrays and objects */
+};
+
+/* Whether text is JSON at all, by the same rules and with the same errors. */
+int json_check(const char *text, size_t len, struct json_extent *ret_extent);
 
 /* Appends a string with its escapes decoded; lone surrogates become U+FFFD. */
 void json_span_decode(const struct json_span *span, struct sbuf *out);

@@ -336,6 +336,36 @@ static void test_depth_is_bounded(void **state)
 	}
 }
 
+/* [piece,piece,…] with so many pieces. */
+static int parse_many(const char *piece, size_t n)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	struct json *json = NULL;
+	int r;
+
+	sbuf_putc(&text, '[');
+	for (size_t i = 0; i < n; i++) {
+		sbuf_puts(&text, i > 0 ? "," : "");
+		sbuf_puts(&text, piece);
+	}
+	sbuf_putc(&text, ']');
+	assert_false(text.failed);
+	r = json_parse(text.data, text.len, &json);
+	json_free(json);
+	return r;
+}
+
+static void test_number_of_values_is_bounded(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_many("1", JSON_MAX_VALUES - 4), 0);
+	assert_int_equal(parse_many("1", JSON_MAX_VALUES - 3), -EFBIG);
+	assert_int_equal(parse_many("[]", JSON_MAX_VALUES / 4 - 1), 0);
+	assert_int_equal(parse_many("{}", JSON_MAX_VALUES / 4), -EFBIG);
+	assert_int_equal(parse_many("{\"a\":1}", JSON_MAX_VALUES / 5), -EFBIG);
+	assert_int_equal(parse_many("}", JSON_MAX_VALUES), -EINVAL);
+}
+
 /* So that a busy machine does not fail the test. */
 static usec_t cpu_time(void)
 {
@@ -392,12 +422,12 @@ static void test_time_grows_in_proportion(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < array_size(cases); i++) {
-		usec_t small = time_of(cases[i].piece, cases[i].open, cases[i].close, 16 << 10);
-		usec_t large = time_of(cases[i].piece, cases[i].open, cases[i].close, 512 << 10);
+		usec_t small = time_of(cases[i].piece, cases[i].open, cases[i].close, 8 << 10);
+		usec_t large = time_of(cases[i].piece, cases[i].open, cases[i].close, 144 << 10);
 
-		/* 32 times the bytes: 32 if linear, some more for the caches, 1024 if quadratic. */
-		if (large > 300 * max_of(small, (usec_t)50))
-			fail_msg("%s: 16 KiB took %lu us, 512 KiB %lu us", cases[i].piece,
+		/* 18 times the bytes: 18 if linear, some more for the caches, 324 if quadratic. */
+		if (large > 130 * max_of(small, (usec_t)50))
+			fail_msg("%s: 8 KiB took %lu us, 144 KiB %lu us", cases[i].piece,
 				(unsigned long)small, (unsigned long)large);
 	}
 }
@@ -634,6 +664,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_not_json_is_refused),
 		cmocka_unit_test(test_no_prefix_of_a_document_is_one),
 		cmocka_unit_test(test_depth_is_bounded),
+		cmocka_unit_test(test_number_of_values_is_bounded),
 		cmocka_unit_test(test_time_grows_in_proportion),
 		cmocka_unit_test(test_kinds_and_values),
 		cmocka_unit_test(test_numbers_are_finite),
