@@ -265,7 +265,6 @@ static bool fill_path(struct scenario_probe *state)
 	const struct scenario_params *scenario = params_of(state);
 	struct template_value values[SCENARIO_MAX_CAPTURES];
 	_cleanup_(sbuf_fini) struct sbuf path = { .limit = PATH_MAX_BYTES };
-	const char *error;
 
 	for (size_t i = 0; i < step->n_known; i++)
 		values[i] = (struct template_value){ scenario->captures[i].name,
@@ -274,8 +273,7 @@ static bool fill_path(struct scenario_probe *state)
 	client_expand(
 		step->client, step->path, step->model, values, step->n_known, TEMPLATE_PATH, &path);
 	state->url = url_free(state->url);
-	return !path.failed &&
-	       url_join(step->url, path.data, 1u << step->url->scheme, &state->url, &error) == 0;
+	return !path.failed && url_retarget(step->url, sbuf_str(&path), &state->url) == 0;
 }
 
 /* The step's own limits, but no more than the check has left. */
@@ -316,7 +314,8 @@ static void start_step(struct scenario_probe *state)
 		fill_body(state, &state->body);
 	if (state->body.failed || (step->prefix && !fill_path(state))) {
 		result_set(result_of(state), REASON_BAD_PROBE,
-			"the captured values make no request: it is too long");
+			"the captured values make no request: it is too long, or its path would "
+			"lead elsewhere");
 		fail_step(state);
 		return;
 	}

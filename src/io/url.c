@@ -5,7 +5,6 @@
  */
 #include "modelhealth/io/url.h"
 
-
 #include <curl/curl.h>
 
 #include <assert.h>
@@ -230,13 +229,13 @@ int url_parse(const char *text, unsigned schemes, struct url **ret_url, const ch
 	return r < 0 ? r : take_apart(handle, schemes, ret_url, ret_error);
 }
 
-/* Without user and password, so that they are not inherited by the reference. */
-static void write_base(const struct url *base, struct sbuf *out)
+/* base with another target, and without user and password, so that nothing inherits them. */
+static void write_url(const struct url *base, const char *target, struct sbuf *out)
 {
 	bool is_ipv6 = strchr(base->host, ':') != NULL;
 
 	sbuf_printf(out, "%s://%s%s%s:%u%s", base->scheme_text, is_ipv6 ? "[" : "", base->host,
-		is_ipv6 ? "]" : "", base->port, base->target);
+		is_ipv6 ? "]" : "", base->port, target);
 }
 
 int url_join(const struct url *base, const char *reference, unsigned schemes, struct url **ret_url,
@@ -246,13 +245,32 @@ int url_join(const struct url *base, const char *reference, unsigned schemes, st
 	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
 	int r;
 
-	write_base(base, &text);
+	write_url(base, base->target, &text);
 	if (!handle || text.failed)
 		return -ENOMEM;
 	r = set_url(handle, sbuf_str(&text), 0, ret_error);
 	if (r == 0)
 		r = set_url(handle, reference, CURLU_URLENCODE, ret_error);
 	return r < 0 ? r : take_apart(handle, schemes, ret_url, ret_error);
+}
+
+int url_retarget(const struct url *base, const char *target, struct url **ret_url)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	struct url *url = NULL;
+	const char *error;
+	int r;
+
+	write_url(base, target, &text);
+	r = text.failed ? -ENOMEM : url_parse(sbuf_str(&text), 1u << base->scheme, &url, &error);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EINVAL;
+	if (strcmp(url->target, target) != 0) {
+		url_free(url);
+		return -EINVAL;
+	}
+	*ret_url = url;
+	return 0;
 }
 
 struct url *url_free(struct url *url)

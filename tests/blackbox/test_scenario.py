@@ -230,6 +230,30 @@ def test_captured_values_in_a_path_cannot_leave_their_segment(start, world):
     assert world.store.seen[-1][0] == "/x/..%2Fa%2Fb%3Fc%3Dd%23e%20%E2%82%AC/y"
 
 
+@pytest.mark.parametrize(("path", "first", "second"), [
+    ("/x/${a}/y", "..", ""),
+    ("/x/${a}/${b}", ".", "."),
+])
+def test_captured_values_cannot_lead_up_the_path(start, world, path, first, second):
+    world.store.http.reply = lambda path, body: (200, {"a": first, "b": second})
+    steps = [{"name": "one", "url": world.store.url, "capture": {"a": "/a", "b": "/b"}},
+             {"name": "two", "url": f"{world.store.url}/base", "path": path}]
+    last = detailed(start(world.config(steps)))
+    assert (last["reason"], last["verdict"]) == ("bad_probe", "unknown")
+    assert "lead elsewhere" in last["detail"]
+    assert len(world.store.seen) == 1
+
+
+def test_captured_values_cannot_name_another_host(start, world):
+    world.store.http.reply = lambda path, body: (200, {"a": "", "b": "localhost"})
+    steps = [{"name": "one", "url": world.store.url, "capture": {"a": "/a", "b": "/b"}},
+             {"name": "two", "url": world.store.url, "path": "/${a}/${b}"}]
+    last = detailed(start(world.config(steps)))
+    assert last["reason"] == "ok", last
+    assert len(world.store.seen) == 2
+    assert world.store.seen[-1][0].lstrip("/") == "localhost"  # Python drops the second slash
+
+
 def test_rules_say_what_a_steps_answer_means(start, world):
     world.tei.http.reply = lambda path, body: (424, {"error": "starting"})
     steps = world.steps()

@@ -51,6 +51,11 @@ void url_scheme_names(unsigned schemes, struct sbuf *out);
 int url_join(const struct url *base, const char *reference, unsigned schemes, struct url **ret_url,
 	const char **ret_error);
 
+/* base, without user and password, with this path and query: for those that hold text of a peer,
+ * which must not lead elsewhere. 0, -EINVAL when no URL has exactly this target (too long, or . and
+ * .. among its segments) or -ENOMEM. */
+int url_retarget(const struct url *base, const char *target, struct url **ret_url);
+
 /* Wipes user and password. */
 struct url *url_free(struct url *url);
 void url_freep(struct url **url);

@@ -142,6 +142,40 @@ static void test_url_join_follows_references_without_the_user(void **state)
 	url_free(base);
 }
 
+static void test_url_retarget_stays_at_the_origin(void **state)
+{
+	static const struct {
+		const char *target;
+		int result;
+	} targets[] = {
+		{ "/", 0 },
+		{ "/v1/next?page=%2F..%2F", 0 },
+		{ "//b/next", 0 }, /* a path with two slashes, not the host b */
+		{ "/v1/../admin", -EINVAL },
+		{ "/v1/./x", -EINVAL },
+		{ "/v1/..", -EINVAL },
+		{ "@b/next", -EINVAL },
+		{ "/v1#x", -EINVAL },
+	};
+
+	const char *error;
+	struct url *base, *url;
+
+	(void)state;
+	assert_int_equal(url_parse("http://user:word@a:8000/v1/start", web, &base, &error), 0);
+	for (size_t i = 0; i < array_size(targets); i++) {
+		if (url_retarget(base, targets[i].target, &url) != targets[i].result)
+			fail_msg("%s", targets[i].target);
+		if (targets[i].result < 0)
+			continue;
+		assert_string_equal(url->target, targets[i].target);
+		assert_true(url_same_origin(url, base));
+		assert_false(secret_is_set(url->user) || secret_is_set(url->password));
+		url_free(url);
+	}
+	url_free(base);
+}
+
 static void test_url_same_origin_is_scheme_host_and_port(void **state)
 {
 	static const struct {
@@ -178,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_url_refuses_with_words),
 		cmocka_unit_test(test_url_tcp_needs_a_port),
 		cmocka_unit_test(test_url_join_follows_references_without_the_user),
+		cmocka_unit_test(test_url_retarget_stays_at_the_origin),
 		cmocka_unit_test(test_url_same_origin_is_scheme_host_and_port),
 	};
 
