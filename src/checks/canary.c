@@ -482,7 +482,7 @@ static void on_looked(struct canary_probe *state)
 	const struct canary_params *canary = params_of(state);
 	struct result *result = result_of(state);
 	_cleanup_(json_freep) struct json *page = NULL;
-	struct model_facts facts = { 0 };
+	struct wanted_model wanted;
 	int r = json_parse(sbuf_str(&state->exchange.answer), state->exchange.answer.len, &page);
 
 	if (r < 0) {
@@ -491,8 +491,9 @@ static void on_looked(struct canary_probe *state)
 		end(state);
 		return;
 	}
-	(void)model_list_find(&canary->loaded, page, canary->model, &facts);
-	switch (facts.state) {
+	wanted_model_init(&wanted, canary->model);
+	(void)model_list_find(&canary->loaded, page, &wanted, 1);
+	switch (wanted.facts.state) {
 	case MODEL_READY:
 		begin_step(state,
 			canary->metadata_url && state->input.len == 0 ? STEP_DESCRIBE : STEP_ASK);

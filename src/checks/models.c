@@ -48,12 +48,12 @@ struct models_probe {
 	/* while a check runs */
 	struct url *page; /* NULL = the first */
 	unsigned pages;
-	bool is_cut;               /* there were more pages than MAX_PAGES */
-	bool is_list;              /* some page holds a list, be it empty */
-	size_t models;             /* listed so far */
-	struct model_facts *found; /* of each wanted model */
-	struct sbuf names;         /* of the first page, for messages */
-	struct sbuf cursor;        /* of the page in hand */
+	bool is_cut;   /* there were more pages than MAX_PAGES */
+	bool is_list;  /* some page holds a list, be it empty */
+	size_t models; /* listed so far */
+	struct wanted_model *wanted;
+	struct sbuf names;  /* of the first page, for messages */
+	struct sbuf cursor; /* of the page in hand */
 	/* from check to check */
 	struct known *known; /* of each wanted model; NULL = none yet */
 	char *known_names;   /* of a short list, when nothing is wanted; NULL = none yet */
@@ -165,7 +165,7 @@ static const struct url *page_url(const struct models_probe *state)
 static void forget(struct models_probe *state)
 {
 	state->page = url_free(state->page);
-	free(take_ptr(state->found));
+	free(take_ptr(state->wanted));
 	sbuf_fini(&state->names);
 	sbuf_fini(&state->cursor);
 	exchange_forget(&state->exchange);
@@ -197,7 +197,7 @@ static void compare_models(struct models_probe *state, struct sbuf *change)
 	const struct endpoint_spec *endpoint = endpoint_of(state);
 
 	for (size_t i = 0; i < endpoint->n_models; i++) {
-		const struct model_facts *facts = &state->found[i];
+		const struct model_facts *facts = &state->wanted[i].facts;
 		const char *model = endpoint->models[i];
 		struct known *known = &state->known[i];
 
@@ -256,7 +256,7 @@ static void list_in_state(const struct models_probe *state, enum model_state in,
 	const struct endpoint_spec *endpoint = endpoint_of(state);
 
 	for (size_t i = 0; i < endpoint->n_models; i++) {
-		const struct model_facts *facts = &state->found[i];
+		const struct model_facts *facts = &state->wanted[i].facts;
 
 		if (facts->state != in)
 			continue;
@@ -339,7 +339,7 @@ static bool is_all_found(const struct models_probe *state)
 	const struct endpoint_spec *endpoint = endpoint_of(state);
 
 	for (size_t i = 0; i < endpoint->n_models; i++) {
-		if (state->found[i].state != MODEL_READY)
+		if (state->wanted[i].facts.state != MODEL_READY)
 			return false;
 	}
 	return endpoint->n_models > 0;
@@ -347,16 +347,9 @@ static bool is_all_found(const struct models_probe *state)
 
 static void read_page(struct models_probe *state, const struct json *page)
 {
-	const struct endpoint_spec *endpoint = endpoint_of(state);
 	const struct model_list *list = &params_of(state)->list;
-	struct model_facts facts;
-	size_t models = model_list_find(list, page, "", &facts);
+	size_t models = model_list_find(list, page, state->wanted, endpoint_of(state)->n_models);
 
-	for (size_t i = 0; i < endpoint->n_models; i++) {
-		(void)model_list_find(list, page, endpoint->models[i], &facts);
-		if (state->found[i].state == MODEL_ABSENT || facts.state == MODEL_READY)
-			state->found[i] = facts;
-	}
 	if (state->models == 0)
 		model_list_names(list, page, SHOWN_NAMES, &state->names);
 	state->is_list |= model_list_is_there(list, page);
@@ -371,15 +364,12 @@ static int make_page_url(struct models_probe *state, const char *cursor)
 	const struct template_value value = { "cursor", cursor };
 	_cleanup_(sbuf_fini) struct sbuf target = SBUF_INIT;
 	struct url *url = NULL;
-	const char *error;
 	int r;
 
 	sbuf_printf(&target, "%s%c%s=", models->url->target,
 		strchr(models->url->target, '?') ? '&' : '?', models->list.next_parameter);
 	template_expand("${cursor}", &value, 1, TEMPLATE_PATH, &target);
-	r = target.failed
-		    ? -ENOMEM
-		    : url_join(models->url, target.data, 1u << models->url->scheme, &url, &error);
+	r = target.failed ? -ENOMEM : url_retarget(models->url, sbuf_str(&target), &url);
 	if (r < 0)
 		return r;
 	url_free(state->page);
@@ -458,6 +448,11 @@ static bool take_page(struct models_probe *state)
 	const struct sbuf *body = &state->exchange.answer;
 	int r = json_parse(sbuf_str(body), body->len, &page);
 
+	if (r == -EFBIG) {
+		result_set(result, REASON_BODY_TOO_LARGE,
+			"the list of models holds more than %d values", JSON_MAX_VALUES);
+		return true;
+	}
 	if (r == -EINVAL || r == -E2BIG) {
 		result_set(result, REASON_JSON_INVALID, "the list of models is no JSON");
 		return true;
@@ -520,17 +515,20 @@ static int start_page(struct models_probe *state)
 /* A changed list of wanted models starts the check afresh, so known always fits them. */
 static int begin(struct models_probe *state)
 {
-	size_t n = endpoint_of(state)->n_models;
+	const struct endpoint_spec *endpoint = endpoint_of(state);
+	size_t n = endpoint->n_models;
 
 	state->pages = 0;
 	state->is_list = false;
 	state->models = 0;
 	state->is_cut = false;
-	state->found = calloc(n + 1, sizeof *state->found);
+	state->wanted = calloc(n + 1, sizeof *state->wanted);
 	if (!state->known && n > 0)
 		state->known = calloc(n, sizeof *state->known);
-	if (!state->found || (!state->known && n > 0))
+	if (!state->wanted || (!state->known && n > 0))
 		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		wanted_model_init(&state->wanted[i], endpoint->models[i]);
 	return start_page(state);
 }
 

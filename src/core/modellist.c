@@ -5,6 +5,7 @@
  */
 #include "modelhealth/core/modellist.h"
 
+#include "modelhealth/base/rand.h"
 #include "modelhealth/core/confvalue.h"
 #include "modelhealth/text/sanitise.h"
 
@@ -320,13 +321,7 @@ static void copy_fact(const struct json *value, char *text, size_t size)
 		copy_text(value, text, size);
 }
 
-/* ---- one model ---- */
-
-struct lookup {
-	const struct model_list *list;
-	const char *wanted;
-	struct model_facts *facts;
-};
+/* ---- the wanted models ---- */
 
 static bool is_listed(const struct conf_strings *words, const char *text, bool is_null)
 {
@@ -381,44 +376,74 @@ static void read_facts(const struct walk *walk, const struct model_list *list,
 	facts->state = state_of(list, walk, facts->state_text);
 }
 
-struct comparison {
-	const struct model_list *list;
-	const char *wanted;
-	bool is_same;
-};
-
-static bool compare_name(void *ctx, const struct json *value)
+/* A page may list many thousands, and many may be wanted: only names of equal keys are compared. */
+static uint64_t key_of(const char *name)
 {
-	struct comparison *comparison = ctx;
-	size_t len;
-	const char *name = json_string(value, &len);
+	const char *base = strrchr(name, '/');
 
-	comparison->is_same = name && model_name_matches(comparison->wanted,
-					      without_prefix(name, comparison->list->id_prefix));
-	return !comparison->is_same;
+	base = base ? base + 1 : name;
+	return hash_bytes(base, without_suffix(base, strlen(base)), 0);
 }
 
-static bool is_wanted_model(
-	const struct lookup *lookup, const struct walk *walk, const struct json *id)
+void wanted_model_init(struct wanted_model *wanted, const char *name)
 {
-	struct comparison comparison = { .list = lookup->list, .wanted = lookup->wanted };
+	*wanted = (struct wanted_model){
+		.name = name,
+		.key = key_of(name),
+		.facts = { .state = MODEL_ABSENT },
+	};
+}
 
-	(void)compare_name(&comparison, id);
-	for (size_t i = 0; i < lookup->list->aliases.n && !comparison.is_same; i++)
-		find_beside(walk, lookup->list->aliases.items[i], compare_name, &comparison);
-	return comparison.is_same;
+struct search {
+	const struct model_list *list;
+	struct wanted_model *wanted;
+	size_t n;
+	/* the model in hand */
+	const struct walk *walk;
+	const struct json *id;
+};
+
+static void note_match(const struct search *search, struct model_facts *known)
+{
+	struct model_facts facts;
+
+	read_facts(search->walk, search->list, search->id, &facts);
+	if (known->state == MODEL_ABSENT || facts.state == MODEL_READY)
+		*known = facts;
+}
+
+/* One of the names of the model in hand. */
+static bool match_name(void *ctx, const struct json *value)
+{
+	const struct search *search = ctx;
+	size_t len;
+	const char *name = json_string(value, &len);
+	uint64_t key;
+
+	if (!name)
+		return true;
+	name = without_prefix(name, search->list->id_prefix);
+	key = key_of(name);
+	for (size_t i = 0; i < search->n; i++) {
+		struct wanted_model *wanted = &search->wanted[i];
+
+		if (wanted->key == key && wanted->facts.state != MODEL_READY &&
+			model_name_matches(wanted->name, name))
+			note_match(search, &wanted->facts);
+	}
+	return true;
 }
 
 static bool look_up(struct walk *walk, const struct json *id)
 {
-	struct lookup *lookup = walk->ctx;
-	struct model_facts facts;
+	struct search *search = walk->ctx;
+	const struct conf_strings *aliases = &search->list->aliases;
 
-	if (lookup->facts->state == MODEL_READY || !is_wanted_model(lookup, walk, id))
-		return true;
-	read_facts(walk, lookup->list, id, &facts);
-	if (lookup->facts->state == MODEL_ABSENT || facts.state == MODEL_READY)
-		*lookup->facts = facts;
+	search->walk = walk;
+	search->id = id;
+	(void)match_name(search, id);
+	for (size_t i = 0; i < aliases->n; i++)
+		find_beside(walk, aliases->items[i], match_name, search);
 	return true;
 }
 
@@ -437,13 +462,12 @@ bool model_list_is_there(const struct model_list *list, const struct json *page)
 	       (!star || json_kind(value) == JSON_ARRAY || json_kind(value) == JSON_OBJECT);
 }
 
-size_t model_list_find(const struct model_list *list, const struct json *page, const char *wanted,
-	struct model_facts *ret_facts)
+size_t model_list_find(const struct model_list *list, const struct json *page,
+	struct wanted_model *wanted, size_t n)
 {
-	struct lookup lookup = { .list = list, .wanted = wanted, .facts = ret_facts };
-	struct walk walk = { .on_model = look_up, .ctx = &lookup };
+	struct search search = { .list = list, .wanted = wanted, .n = n };
+	struct walk walk = { .on_model = look_up, .ctx = &search };
 
-	*ret_facts = (struct model_facts){ .state = MODEL_ABSENT };
 	return walk_models(&walk, list, page);
 }
 

@@ -67,10 +67,20 @@ struct model_facts {
  */
 bool model_name_matches(const char *wanted, const char *served);
 
-/* Looks a wanted model up in one page; facts are of the first that matches, and one that is ready
+/* A model that is looked for, in one page or from page to page. */
+struct wanted_model {
+	const char *name;
+	uint64_t key; /* the same for all names that can match */
+	struct model_facts facts;
+};
+
+/* Borrows the name. Nothing is known of the model yet: MODEL_ABSENT. */
+void wanted_model_init(struct wanted_model *wanted, const char *name);
+
+/* Looks the wanted models up in one page; facts are of the first that matches, and one that is ready
  * comes before one that is not. Returns how many models the page lists. */
-size_t model_list_find(const struct model_list *list, const struct json *page, const char *wanted,
-	struct model_facts *ret_facts);
+size_t model_list_find(const struct model_list *list, const struct json *page,
+	struct wanted_model *wanted, size_t n);
 
 /* Whether the page has what ids looks into, be it empty. */
 bool model_list_is_there(const struct model_list *list, const struct json *page);

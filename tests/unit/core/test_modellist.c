@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static struct json *parse(const char *text)
 {
@@ -22,10 +24,11 @@ static struct model_facts find(
 	const struct model_list *list, const char *page, const char *wanted, size_t models)
 {
 	_cleanup_(json_freep) struct json *json = parse(page);
-	struct model_facts facts;
+	struct wanted_model search;
 
-	assert_int_equal(model_list_find(list, json, wanted, &facts), models);
-	return facts;
+	wanted_model_init(&search, wanted);
+	assert_int_equal(model_list_find(list, json, &search, 1), models);
+	return search.facts;
 }
 
 static void test_model_names_match_apart_from_what_servers_add(void **state)
@@ -54,9 +57,15 @@ static void test_model_names_match_apart_from_what_servers_add(void **state)
 		{ ":latest", "", false },
 	};
 
+	const struct model_list list = { .ids = "/data/*/id" };
+	char page[128];
+
 	(void)state;
 	for (size_t i = 0; i < array_size(pairs); i++) {
-		if (model_name_matches(pairs[i].wanted, pairs[i].served) != pairs[i].is_same)
+		(void)snprintf(page, sizeof page, "{\"data\":[{\"id\":\"%s\"}]}", pairs[i].served);
+		if (model_name_matches(pairs[i].wanted, pairs[i].served) != pairs[i].is_same ||
+			(find(&list, page, pairs[i].wanted, 1).state == MODEL_READY) !=
+				pairs[i].is_same)
 			fail_msg("\"%s\" and \"%s\"", pairs[i].wanted, pairs[i].served);
 	}
 }
@@ -204,6 +213,48 @@ static void test_prefix_of_ids_is_taken_off(void **state)
 		MODEL_READY);
 }
 
+/* Seconds of processor time; the least of some rounds, for a busy machine. */
+static double cost_of_finding(const struct json *page, struct wanted_model *wanted, size_t n)
+{
+	const struct model_list list = { .ids = "/data/*/id" };
+	clock_t least = 0;
+
+	for (int round = 0; round < 5; round++) {
+		clock_t begun = clock();
+
+		assert_int_equal(model_list_find(&list, page, wanted, n), 20000);
+		if (round == 0 || clock() - begun < least)
+			least = clock() - begun;
+	}
+	return (double)least / CLOCKS_PER_SEC;
+}
+
+static void test_many_wanted_models_cost_one_walk(void **state)
+{
+	_cleanup_(sbuf_fini) struct sbuf page = SBUF_INIT;
+	_cleanup_(json_freep) struct json *json = NULL;
+	static struct wanted_model wanted[256];
+	static char names[256][32];
+	double one, all;
+
+	(void)state;
+	sbuf_puts(&page, "{\"data\":[");
+	for (int i = 0; i < 20000; i++)
+		sbuf_printf(&page, "%s{\"id\":\"model-%d\"}", i > 0 ? "," : "", i);
+	sbuf_puts(&page, "]}");
+	json = parse(sbuf_str(&page));
+	for (int i = 0; i < 256; i++) {
+		(void)snprintf(names[i], sizeof names[i], "model-%d", i * 1000);
+		wanted_model_init(&wanted[i], names[i]);
+	}
+	one = cost_of_finding(json, wanted, 1);
+	all = cost_of_finding(json, wanted, 256);
+	for (int i = 0; i < 256; i++)
+		assert_int_equal(wanted[i].facts.state, i < 20 ? MODEL_READY : MODEL_ABSENT);
+	if (all > 20 * one)
+		fail_msg("256 wanted models took %.6f s, one %.6f s", all, one);
+}
+
 static void test_names_are_listed_up_to_a_bound(void **state)
 {
 	_cleanup_(json_freep) struct json *page = parse(
@@ -265,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_a_null_can_be_a_state),
 		cmocka_unit_test(test_a_ready_version_comes_before_one_that_is_not),
 		cmocka_unit_test(test_prefix_of_ids_is_taken_off),
+		cmocka_unit_test(test_many_wanted_models_cost_one_walk),
 		cmocka_unit_test(test_names_are_listed_up_to_a_bound),
 		cmocka_unit_test(test_cursor_names_the_next_page_or_there_is_none),
 	};
