@@ -333,7 +333,8 @@ static void test_http_load_refuses_what_cannot_work(void **state)
 		{ "    tls: { server_name: '' }\n", "expected a host name" },
 		{ "    tls: { key_file: /k }\n", "need each other" },
 		{ "    tls: { ca_file: /nonexistent }\n", "cannot load certificate authorities" },
-		{ "    proxy: ftp://a:1\n", "proxy: expected a URL that begins with http:// or socks5h://" },
+		{ "    proxy: ftp://a:1\n",
+			"proxy: expected a URL that begins with http:// or socks5h://" },
 		{ "    unix_socket: relative\n", "absolute path" },
 		{ "    unix_socket: /s\n    proxy: http://a:1\n", "not reached through a proxy" },
 	};
