@@ -77,7 +77,7 @@ static void put_number(struct jw *jw, const char *key, double value)
 	/* No JSON number stands for what is not finite. */
 	if (!isfinite(value))
 		return;
-	(void)snprintf(text, sizeof text, "%.6g", value); /* fits */
+	(void)snprintf(text, sizeof text, "%.15g", value); /* exact for counters; fits */
 	jw_key(jw, key);
 	jw_raw(jw, text);
 }

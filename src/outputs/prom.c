@@ -102,7 +102,7 @@ static void line_double(struct writer *writer, const char *label, double value)
 	sbuf_puts(writer->out, label);
 	sbuf_puts(writer->out, "\"} ");
 	if (isfinite(value))
-		sbuf_printf(writer->out, "%.9g\n", value);
+		sbuf_printf(writer->out, "%.15g\n", value); /* exact for counters */
 	else
 		sbuf_puts(writer->out, isnan(value) ? "NaN\n" : (value > 0 ? "+Inf\n" : "-Inf\n"));
 }

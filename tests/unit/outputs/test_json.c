@@ -179,7 +179,8 @@ static void test_what_a_model_s_answer_cost_is_there_when_it_answered(void **sta
 		.gap_max = 45 * USEC_PER_MSEC,
 		.per_second = 48.5,
 	};
-	last->load.seen = 1u << LOAD_WAITING | 1u << LOAD_ITL;
+	last->load.seen = 1u << LOAD_WAITING | 1u << LOAD_ITL | 1u << LOAD_PROGRESS;
+	last->load.value[LOAD_PROGRESS] = 123456789012;
 	last->load.value[LOAD_WAITING] = 2;
 	last->load.value[LOAD_ITL] = (double)NAN;
 	last->load.is_full = true;
@@ -190,6 +191,7 @@ static void test_what_a_model_s_answer_cost_is_there_when_it_answered(void **sta
 	assert_number(json, "/checks/0/last/tokens/inter_token_max_seconds", 0.045);
 	assert_number(json, "/checks/0/last/tokens/per_second", 48.5);
 	assert_number(json, "/checks/0/last/load/waiting", 2);
+	assert_number(json, "/checks/0/last/load/progress_total", 123456789012);
 	assert_text(json, "/checks/0/last/load/full", "true");
 	/* JSON has no NaN. */
 	assert_null(json_at(json, "/checks/0/last/load/inter_token_seconds"));

@@ -235,7 +235,9 @@ static void test_a_model_s_tokens_and_load_are_there_for_who_has_them(void **sta
 	histogram_add(&tokens.first_token, 300 * USEC_PER_MSEC);
 	world.check_views[0].tokens = &tokens;
 	load = &world.check_views[0].last.load;
-	load->seen = 1u << LOAD_WAITING | 1u << LOAD_KV_USAGE | 1u << LOAD_TTFT;
+	load->seen =
+		1u << LOAD_WAITING | 1u << LOAD_KV_USAGE | 1u << LOAD_TTFT | 1u << LOAD_PROGRESS;
+	load->value[LOAD_PROGRESS] = 123456789012;
 	load->value[LOAD_WAITING] = 3;
 	load->value[LOAD_KV_USAGE] = 0.25;
 	load->value[LOAD_TTFT] = (double)NAN;
@@ -252,6 +254,10 @@ static void test_a_model_s_tokens_and_load_are_there_for_who_has_them(void **sta
 		"modelhealth_check_server_load{endpoint=\"ep-00000\",check=\"live\","
 		"value=\"kv_usage\"}",
 		"0.25");
+	assert_sample(&page,
+		"modelhealth_check_server_load{endpoint=\"ep-00000\",check=\"live\","
+		"value=\"progress\"}",
+		"123456789012");
 	assert_sample(&page,
 		"modelhealth_check_server_load{endpoint=\"ep-00000\",check=\"live\","
 		"value=\"ttft\"}",
