@@ -126,6 +126,10 @@ def ollama(**settings):
 CHAT = {"checks": {"canary": {"mode": "chat"}}}
 EMBEDDINGS = {"checks": {"canary": {"mode": "embeddings"}}}
 
+# A body that is no JSON: the mistake is ours, whatever the server says.
+OWN = {"path": "/completion", "body": '{"prompt":"${prompt}",}', "framing": "json",
+       "text": ["/content"]}
+
 # name: (type and server, keys of the endpoint, state, reason)
 LOOKS = {
     "llama": (llama(), {}, "up", "ok"),
@@ -146,6 +150,8 @@ LOOKS = {
     "llama_loading_in_2025": (llama(state="loading", build="2025"), {}, "not_ready", "loading"),
     "llama_embeds": (llama(embedding=True), EMBEDDINGS, "up", "ok"),
     "llama_embeds_alone": (llama(embedding=True), {}, "unknown", "bad_probe"),
+    "llama_bad_json": (llama(), {"checks": {"canary": {"mode": "own", "modes": {"own": OWN}}}},
+                       "unknown", "bad_probe"),
     "llama_error_field": (llama(stream_fault="field"), {}, "down", "stream_error"),
     "llama_error_event": (llama(stream_fault="data"), CHAT, "down", "stream_error"),
     "llama_raw_error": (llama(stream_fault="raw"), CHAT, "down", "stream_error"),
@@ -217,7 +223,7 @@ def test_looking_loaded_nothing(looks):
 
 def test_nothing_is_asked_that_a_server_would_refuse(looks):
     """A wrong request shows as bad_probe or feature_off; only where the server is set up so."""
-    allowed = {"llama_embeds_alone", "llama_without_metrics", "llama_without_all",
+    allowed = {"llama_embeds_alone", "llama_bad_json", "llama_without_metrics", "llama_without_all",
                "sglang_without_metrics"}
     for name, found in looks.items():
         if name in allowed:
@@ -340,7 +346,7 @@ def test_a_busy_server_is_not_down_and_not_flooded(start, run, how):
     server.occupy()
     before = server.inferences
     queued = 0
-    end = time.monotonic() + 10
+    end = time.monotonic() + 7
     while time.monotonic() < end:
         watch.look()
         queued = max(queued, server.waiting)
