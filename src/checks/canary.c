@@ -82,6 +82,7 @@ static void forget_run(struct canary_probe *state)
 
 static void end(struct canary_probe *state)
 {
+	client_mask(&params_of(state)->client, result_of(state));
 	forget_run(state);
 	state->exchange.probe->done(state->exchange.probe);
 }

@@ -219,6 +219,41 @@ static bool holds_secret(const struct conf_map *map)
 	return false;
 }
 
+static void mask_map(const struct conf_map *map, struct result *result)
+{
+	for (size_t i = 0; i < map->n; i++) {
+		if (map->items[i].is_secret)
+			result_mask(result, secret_expose(map->items[i].value));
+	}
+}
+
+/* A secret as it is configured, and behind the scheme in front of it ("Bearer …"). */
+static void mask_with_scheme(struct secret secret, struct result *result)
+{
+	const char *blank = strchr(secret_expose(secret), ' ');
+
+	result_mask(result, secret_expose(secret));
+	if (blank)
+		result_mask(result, blank + 1);
+}
+
+void client_mask(const struct client *client, struct result *result)
+{
+	const struct url *url = client->target.url;
+
+	if (result->detail[0] == '\0' || !client->has_secret)
+		return;
+	for (size_t i = 0; i < client->n_sent; i++) {
+		/* what was made up here, and what came from elsewhere than the file */
+		if (i >= client->headers.n ? client->sent[i].name != http_user_agent.name
+					   : client->headers.items[i].is_secret)
+			mask_with_scheme(client->sent[i].value, result);
+	}
+	mask_map(&client->variables, result);
+	result_mask(result, secret_expose(client->secret_key));
+	result_mask(result, secret_expose(url->password));
+}
+
 /* Whether a redirect could give something away. */
 static bool find_secret(const struct client *client)
 {

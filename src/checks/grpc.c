@@ -509,6 +509,7 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 		result_set(result, REASON_LOCAL_MEMORY, NULL);
 	else
 		judge(state, transfer, outcome, result);
+	client_mask(&params_of(state)->client, result);
 	exchange_forget(state);
 	state->probe->done(state->probe);
 }

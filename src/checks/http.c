@@ -52,6 +52,7 @@ static void forget_answer(struct http_probe *state)
 
 static void end(struct http_probe *state)
 {
+	client_mask(&params_of(state)->client, &state->exchange.probe->result);
 	forget_answer(state);
 	state->exchange.probe->done(state->exchange.probe);
 }

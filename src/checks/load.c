@@ -269,6 +269,7 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 		is_scraped = judge(state, transfer, &probe->result);
 	if (!is_scraped && probe->result.reason != REASON_OK)
 		probe->result.verdict = VERDICT_UNKNOWN;
+	client_mask(&params_of(state)->client, &probe->result);
 	forget(state);
 	probe->done(probe);
 }

@@ -173,6 +173,7 @@ static void forget(struct models_probe *state)
 
 static void end(struct models_probe *state)
 {
+	client_mask(&params_of(state)->client, result_of(state));
 	forget(state);
 	state->exchange.probe->done(state->exchange.probe);
 }

@@ -93,6 +93,8 @@ static void end(struct scenario_probe *state)
 	struct result *result = result_of(state);
 
 	result_set_timing(result, TIMING_TOTAL, now_of(state) - state->exchange.probe->t0);
+	for (size_t i = 0; i <= state->step; i++)
+		client_mask(params_of(state)->steps[i].client, result);
 	forget_run(state);
 	state->exchange.probe->done(state->exchange.probe);
 }

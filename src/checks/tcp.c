@@ -195,6 +195,7 @@ static void on_done(void *arg, struct http_transfer *transfer, const struct http
 	state->transfer = NULL;
 	state->probe->result = outcome->result;
 	judge(state, &state->probe->result);
+	result_mask(&state->probe->result, secret_expose(params_of(state)->api_key));
 	exchange_forget(state);
 	state->probe->done(state->probe);
 }

@@ -168,6 +168,10 @@ int client_check_names(const struct client *client, struct conf_scope *scope, co
 void client_expand(const struct client *client, const char *text, const char *model,
 	const struct template_value *more, size_t n, enum template_escape escape, struct sbuf *out);
 
+/* Puts *** in the place of the client's secrets in the detail: servers repeat the key that they do not
+ * accept. To be called once the detail stands. */
+void client_mask(const struct client *client, struct result *result);
+
 /* Fills where to, as whom and how long; the caller adds method, body and caps. url is borrowed. */
 void client_request(const struct client *client, const struct probe *probe, const struct url *url,
 	struct http_request *request);

@@ -115,3 +115,7 @@ static inline bool result_has_timing(const struct result *result, enum timing ti
 /* Sets reason, its verdict and a formatted detail (NULL = none), sanitised as a whole and cut to
  * size. The only way to set a reason: verdict must follow it. */
 void result_set(struct result *result, enum reason reason, const char *format, ...) _printf_(3, 4);
+
+/* Puts *** in the place of a secret that a server has repeated in what became the detail, and of the
+ * beginning of one where the detail was cut. Less than four bytes are no secret. */
+void result_mask(struct result *result, const char *secret);
