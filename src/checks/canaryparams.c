@@ -465,9 +465,12 @@ static int compile_loaded(struct canary_params *canary, struct conf_scope *scope
 			&canary->loaded_url);
 	if (r == 0 && loaded->port != 0)
 		canary->loaded_url->port = loaded->port; /* nobody else has it yet */
+	if (r == 0 && loaded->body)
+		r = client_check_names(&canary->client, scope, "loaded.body", loaded->body,
+			canary->model, NULL, 0);
 	if (r < 0 || !loaded->body)
 		return r;
-	client_expand(&canary->client, loaded->body, canary->model, NULL, 0, TEMPLATE_PLAIN, &body);
+	client_expand(&canary->client, loaded->body, canary->model, NULL, 0, TEMPLATE_JSON, &body);
 	canary->loaded_body = body.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&body));
 	return canary->loaded_body ? 0 : -ENOMEM;
 }

@@ -596,6 +596,7 @@ def test_check_estimates_what_inferences_cost():
     ({"modes": {"a": {**CHAT, "text": ["choices/0"]}}}, "expected a JSON pointer"),
     ({"modes": {"a": {**CHAT, "fraiming": "sse"}}}, "did you mean framing?"),
     ({"modes": {"a": {**CHAT, "body": "${promt}"}}}, "did you mean ${prompt}?"),
+    ({"loaded": {**LOADED, "body": '{"name":"${modle}"}'}}, "did you mean ${model}?"),
     ({"modes": {"a": INFER}}, "mode a has no body"),
     ({"modes": None}, "modes"),
     ({"expect": {"embedding": {"min_cosine": 2}}}, "from -1 to 1"),
