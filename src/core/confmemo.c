@@ -12,33 +12,27 @@
 #include <string.h>
 
 struct item {
-	const void *value_of; /* see identity() */
+	const struct node *node;
 	const struct conf_custom *custom;
 	int rc;
 	uint64_t hash;
 	void *value; /* arena */
 };
 
-/* The default of a row stands in no file: its node is made anew each time, its text is not. */
-static const void *identity(const struct node *node)
-{
-	return node->line > 0 ? (const void *)node : node->text;
-}
-
 static int compare(const void *left, const void *right)
 {
 	const struct item *a = left;
 	const struct item *b = right;
 
-	if (a->value_of != b->value_of)
-		return (uintptr_t)a->value_of < (uintptr_t)b->value_of ? -1 : 1;
+	if (a->node != b->node)
+		return (uintptr_t)a->node < (uintptr_t)b->node ? -1 : 1;
 	return a->custom < b->custom ? -1 : a->custom > b->custom;
 }
 
 static struct item *find(
 	struct conf_scope *scope, const struct conf_custom *custom, const struct node *node)
 {
-	const struct item key = { .value_of = identity(node), .custom = custom };
+	const struct item key = { .node = node, .custom = custom };
 	struct item *const *found = tfind(&key, &scope->memo.root, compare);
 
 	return found ? *found : NULL;
@@ -52,7 +46,7 @@ static struct item *make(
 
 	if (!item)
 		return NULL;
-	*item = (struct item){ .value_of = identity(node), .custom = custom };
+	*item = (struct item){ .node = node, .custom = custom };
 	item->value = arena_alloc(conf_arena(scope), custom->shared_size);
 	if (!item->value || !tsearch(item, &scope->memo.root, compare)) {
 		free(item);
