@@ -146,7 +146,7 @@ static const struct conf_key budget_keys[] = {
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct canary_params, budget.tokens),
 		.help = "Most tokens in a time, prompts and answers together. The default lasts for "
-			"an inference a minute; --check says how long a smaller one does." },
+			"an inference a minute; --check says how many a smaller one allows." },
 	CONF_END,
 };
 

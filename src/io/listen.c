@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 enum {
-	BACKLOG = 128
+	/* What the kernel allows by default. When it is full, a client's next try is a second away. */
+	BACKLOG = 4096
 };
 
 static const char *unix_path(const char *address)
