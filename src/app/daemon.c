@@ -4,6 +4,7 @@
  * everything down in reverse. What moves between the parts (signals, reloads, the pulse) is here.
  */
 #include "modelhealth/app/services.h"
+#include "modelhealth/app/testhook.h"
 #include "modelhealth/base/clock.h"
 #include "modelhealth/base/messages.h"
 #include "modelhealth/checks/kinds.h"
@@ -333,6 +334,8 @@ static int watch_signals(struct daemon *daemon)
 		r = loop_signal(loop, SIGTERM, on_terminate, daemon);
 	if (r == 0)
 		r = loop_signal(loop, SIGINT, on_terminate, daemon);
+	if (r == 0)
+		r = testhook_watch(loop, daemon->engine);
 	return r;
 }
 
