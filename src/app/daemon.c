@@ -111,6 +111,7 @@ static void tell_pause(struct daemon *daemon)
 	if (paused_until == daemon->paused_until)
 		return;
 	daemon->paused_until = paused_until;
+	engine_self(daemon->engine)->pauses_total++;
 	if (!may_complain(daemon, &daemon->pause_told_at))
 		return;
 	log_printf(LOG_LEVEL_WARNING, MSG_CLOCK_JUMPED,
@@ -125,6 +126,7 @@ static void on_pulse(struct timer *timer)
 	const struct loop_stats *stats = loop_stats(daemon->services.io.loop);
 
 	self->loop_turns_total = stats->turns_total;
+	self->loop_stalls_total = stats->stalls_total;
 	self->loop_stall_max = stats->turn_max;
 	self->log_dropped_total = services_log_dropped(&daemon->services);
 	tell_pause(daemon);

@@ -40,6 +40,7 @@ static const struct snapshot *take_snapshot(struct status *status)
 	const struct httpd_stats *http = httpd_stats(status->server);
 	struct self_view *self = engine_self(status->setup.engine);
 
+	self->loop_stalls_total = loop->stalls_total;
 	self->loop_stall_max = loop->turn_max;
 	self->loop_turns_total = loop->turns_total;
 	self->http_requests_total = http->requests_total;

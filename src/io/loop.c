@@ -250,7 +250,10 @@ static void end_turn(struct loop *loop)
 	loop->stats.turns_total++;
 	if (turn > loop->stats.turn_max)
 		loop->stats.turn_max = turn;
-	if (turn > stall_limit && loop->on_stall)
+	if (turn <= stall_limit)
+		return;
+	loop->stats.stalls_total++;
+	if (loop->on_stall)
 		loop->on_stall(loop->on_stall_arg, turn);
 }
 

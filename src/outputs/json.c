@@ -405,7 +405,9 @@ static void put_self(struct jw *jw, const struct self_view *self)
 	put_u64(jw, "checks_lost_total", self->checks_lost_total);
 	put_time(jw, "last_check_at", self->last_check_at);
 	put_seconds(jw, "lateness_max_seconds", self->lateness_max);
+	put_u64(jw, "loop_stalls_total", self->loop_stalls_total);
 	put_seconds(jw, "loop_stall_max_seconds", self->loop_stall_max);
+	put_u64(jw, "pauses_total", self->pauses_total);
 	put_u64(jw, "log_dropped_total", self->log_dropped_total);
 	put_u64(jw, "http_requests_total", self->http_requests_total);
 	put_u64(jw, "http_rejected_total", self->http_rejected_total);

@@ -195,6 +195,19 @@ static void write_state(struct writer *writer, const struct endpoint_view *endpo
 		line_u64(writer, state_token(i), close_value, endpoint->state == i ? 1 : 0);
 }
 
+/* The reason is a label of one line: a line for each reason would be seventy an endpoint. */
+static void write_reason(struct writer *writer, const struct endpoint_view *endpoint)
+{
+	const struct check_view *check = endpoint->decided_by;
+
+	begin_endpoint(writer, endpoint->spec);
+	sbuf_putc(&writer->prefix, ',');
+	prom_label(&writer->prefix, "check", check ? check->spec->name : "");
+	sbuf_putc(&writer->prefix, ',');
+	prom_label(&writer->prefix, "reason", reason_token(endpoint->reason));
+	line_u64(writer, "", close_labels, 1);
+}
+
 static void write_since(struct writer *writer, const struct endpoint_view *endpoint)
 {
 	if (endpoint->since == 0)
@@ -218,6 +231,35 @@ static void write_results(struct writer *writer, const struct check_view *check)
 	for (unsigned i = 0; i < REASON_N; i++)
 		if (check->results_total[i] > 0)
 			line_u64(writer, reason_token(i), close_value, check->results_total[i]);
+}
+
+static void write_suppressed(struct writer *writer, const struct check_view *check)
+{
+	begin_check(writer, "", check->spec);
+	sbuf_puts(&writer->prefix, ",why=\"");
+	for (unsigned i = SUPPRESSED_NOT + 1; i < SUPPRESSION_N; i++)
+		if (check->suppressed_total[i] > 0)
+			line_u64(writer, suppression_token(i), close_value,
+				check->suppressed_total[i]);
+}
+
+/* What follows one another, so that phases may be stacked: no total, no wait for a slot here, and
+ * no first_token, which is part of transfer. */
+static void write_phases(struct writer *writer, const struct check_view *check)
+{
+	static const enum timing shown[] = { TIMING_DNS, TIMING_CONNECT, TIMING_TLS,
+		TIMING_FIRST_BYTE, TIMING_TRANSFER };
+
+	if (!check->has_last)
+		return;
+	for (size_t i = 0; i < array_size(shown); i++) {
+		if (!result_has_timing(&check->last, shown[i]))
+			continue;
+		begin_check(writer, "", check->spec);
+		sbuf_puts(&writer->prefix, ",phase=\"");
+		sbuf_puts(&writer->prefix, timing_token(shown[i]));
+		line_seconds(writer, close_value, check->last.timing[shown[i]]);
+	}
 }
 
 static void write_total(struct writer *writer, const struct check_view *check)
@@ -337,7 +379,9 @@ SELF_U64(queued, s->self->queued)
 SELF_SECONDS(last_check, s->self->last_check_at)
 SELF_SECONDS(lateness_max, s->self->lateness_max)
 SELF_U64(loop_turns, s->self->loop_turns_total)
+SELF_U64(loop_stalls, s->self->loop_stalls_total)
 SELF_SECONDS(loop_stall, s->self->loop_stall_max)
+SELF_U64(pauses, s->self->pauses_total)
 SELF_U64(log_dropped, s->self->log_dropped_total)
 SELF_U64(offline, s->self->offline ? 1 : 0)
 SELF_U64(first_round, s->self->first_round_done ? 1 : 0)
@@ -387,12 +431,15 @@ static const struct family families[] = {
 	{ "modelhealth_endpoints", "gauge", "Endpoints by state.", SCOPE_SELF, 1, { .self = write_endpoints } },
 	{ "modelhealth_endpoint_info", "gauge", "One per endpoint, with its type and the operator's labels.", SCOPE_ENDPOINT, 1, { .endpoint = write_info } },
 	{ "modelhealth_endpoint_state", "gauge", "1 for the state the endpoint is in, 0 for the others.", SCOPE_ENDPOINT, STATE_N, { .endpoint = write_state } },
+	{ "modelhealth_endpoint_reason", "gauge", "1, with the reason of the state and the check that decided it.", SCOPE_ENDPOINT, 1, { .endpoint = write_reason } },
 	{ "modelhealth_endpoint_state_change_timestamp_seconds", "gauge", "When the endpoint entered its state.", SCOPE_ENDPOINT, 1, { .endpoint = write_since } },
 	{ "modelhealth_endpoint_flapping", "gauge", "1 while the endpoint keeps changing its state.", SCOPE_ENDPOINT, 1, { .endpoint = write_flapping } },
 	{ "modelhealth_check_results_total", "counter", "Finished checks by reason; reasons that never occurred are left out.", SCOPE_CHECK, 2, { .check = write_results } },
 	{ "modelhealth_check_attempts_total", "counter", "Attempts started, retries included.", SCOPE_CHECK, 1, { .check = write_attempts } },
 	{ "modelhealth_check_retries_total", "counter", "Attempts that repeated a failed one within the same check.", SCOPE_CHECK, 1, { .check = write_retries } },
 	{ "modelhealth_check_overruns_total", "counter", "Planned starts that passed while the check was still running.", SCOPE_CHECK, 1, { .check = write_overruns } },
+	{ "modelhealth_check_suppressed_total", "counter", "Planned starts that were left out, by why; what never occurred is left out.", SCOPE_CHECK, 1, { .check = write_suppressed } },
+	{ "modelhealth_check_phase_seconds", "gauge", "How long the phases of the last result took.", SCOPE_CHECK, 3, { .check = write_phases } },
 	{ "modelhealth_check_duration_seconds", "histogram", "Time of a check from start to end, without waiting for a slot.", SCOPE_CHECK, HISTOGRAM_BUCKETS + 2, { .check = write_total } },
 	{ "modelhealth_check_first_byte_seconds", "histogram", "Time from the request sent to the first byte of the answer.", SCOPE_CHECK, HISTOGRAM_BUCKETS + 2, { .check = write_first_byte } },
 	{ "modelhealth_check_first_token_seconds", "histogram", "Time from the request sent to the first event with text.", SCOPE_CHECK, 1, { .check = write_first_token } },
@@ -409,7 +456,9 @@ static const struct family families[] = {
 	{ "modelhealth_check_lateness_seconds", "histogram", "How much later than planned checks start, waiting for limits not counted.", SCOPE_SELF, 1, { .self = write_lateness } },
 	{ "modelhealth_check_lateness_max_seconds", "gauge", "The latest start so far.", SCOPE_SELF, 1, { .self = write_lateness_max } },
 	{ "modelhealth_loop_turns_total", "counter", "Turns of the event loop.", SCOPE_SELF, 1, { .self = write_loop_turns } },
+	{ "modelhealth_loop_stalls_total", "counter", "Turns of the event loop that took longer than 100 ms.", SCOPE_SELF, 1, { .self = write_loop_stalls } },
 	{ "modelhealth_loop_stall_max_seconds", "gauge", "The longest turn of the event loop so far.", SCOPE_SELF, 1, { .self = write_loop_stall } },
+	{ "modelhealth_pauses_total", "counter", "Times the process stood still for more than a second.", SCOPE_SELF, 1, { .self = write_pauses } },
 	{ "modelhealth_log_dropped_total", "counter", "Log records lost because the journal or the terminal did not take them.", SCOPE_SELF, 1, { .self = write_log_dropped } },
 	{ "modelhealth_self_offline", "gauge", "1 while our own network is gone and states are frozen.", SCOPE_SELF, 1, { .self = write_offline } },
 	{ "modelhealth_first_round_done", "gauge", "1 once every check has a result.", SCOPE_SELF, 1, { .self = write_first_round } },

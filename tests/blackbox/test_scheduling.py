@@ -179,3 +179,4 @@ def test_stopped_process_makes_no_burst_and_calls_nobody_down(server, start):
         assert set(reasons) <= {"ok", "cancelled", "local_network", "internal", "stale"}, \
             f"{name}: {reasons}"
         assert daemon.endpoint(name)["state"] == "up"
+    assert daemon.metric("modelhealth_pauses_total") == 1

@@ -75,7 +75,8 @@ struct self_view {
 	usec_t loop_stall_max;     /* longest turn so far */
 	struct histogram lateness; /* planned start to start, without waiting for slots */
 	usec_t lateness_max;
-	uint64_t loop_turns_total;
+	uint64_t loop_turns_total, loop_stalls_total;
+	uint64_t pauses_total; /* the process stood still for more than a second */
 	uint64_t log_dropped_total;
 	uint64_t checks_total;      /* results settled */
 	uint64_t checks_lost_total; /* kinds that never called done: our bugs */

@@ -25,7 +25,8 @@ enum {
 
 struct loop_stats {
 	uint64_t turns_total;
-	usec_t turn_max; /* longest time between two polls */
+	uint64_t stalls_total; /* turns longer than 100 ms */
+	usec_t turn_max;       /* longest time between two polls */
 };
 
 /* 0 or -errno. */

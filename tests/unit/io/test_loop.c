@@ -210,6 +210,7 @@ static void test_long_turn_is_told(void **state)
 	assert_int_equal(loop_run(fixture->loop), 0);
 	assert_true(fixture->stall >= 120 * USEC_PER_MSEC);
 	assert_true(loop_stats(fixture->loop)->turn_max >= fixture->stall);
+	assert_int_equal(loop_stats(fixture->loop)->stalls_total, 1);
 }
 
 enum {

@@ -208,6 +208,73 @@ static void test_samples_say_what_the_snapshot_says(void **state)
 	world_close(&world);
 }
 
+static void test_a_state_has_its_reason_and_the_check_that_decided_it(void **state)
+{
+	struct world world;
+	struct sbuf page = SBUF_INIT;
+	struct result result = { 0 };
+	(void)state;
+
+	world_open(&world, 3);
+	result_set(&result, REASON_STALLED, "x");
+	world_set_result(&world, 1, &result);
+	world.views[2].decided_by = NULL;
+	world.views[2].reason = REASON_NEVER_CHECKED;
+	assert_int_equal(world_render(&world, &output_prom, NULL, &page), OUTPUT_DONE);
+	assert_sample(&page,
+		"modelhealth_endpoint_reason{endpoint=\"ep-00000\",group=\"even\",check=\"live\","
+		"reason=\"ok\"}",
+		"1");
+	assert_sample(&page,
+		"modelhealth_endpoint_reason{endpoint=\"ep-00001\",group=\"\",check=\"live\","
+		"reason=\"stalled\"}",
+		"1");
+	assert_sample(&page,
+		"modelhealth_endpoint_reason{endpoint=\"ep-00002\",group=\"even\",check=\"\","
+		"reason=\"never_checked\"}",
+		"1");
+	sbuf_fini(&page);
+	world_close(&world);
+}
+
+static void test_slots_that_were_left_out_are_counted_by_why(void **state)
+{
+	struct world world;
+	struct sbuf page = SBUF_INIT;
+	(void)state;
+
+	world_open(&world, 1);
+	world.check_views[0].suppressed_total[SUPPRESSED_BUDGET] = 4;
+	assert_int_equal(world_render(&world, &output_prom, NULL, &page), OUTPUT_DONE);
+	assert_sample(&page,
+		"modelhealth_check_suppressed_total{endpoint=\"ep-00000\",check=\"live\","
+		"why=\"budget\"}",
+		"4");
+	assert_false(has_text(&page, "why=\"full\""));
+	assert_false(has_text(&page, "why=\"\""));
+	sbuf_fini(&page);
+	world_close(&world);
+}
+
+static void test_phases_are_those_that_follow_one_another(void **state)
+{
+	struct world world;
+	struct sbuf page = SBUF_INIT;
+	(void)state;
+
+	world_open(&world, 1);
+	assert_int_equal(world_render(&world, &output_prom, NULL, &page), OUTPUT_DONE);
+	assert_sample(&page,
+		"modelhealth_check_phase_seconds{endpoint=\"ep-00000\",check=\"live\","
+		"phase=\"first_byte\"}",
+		"0.04");
+	assert_false(has_text(&page, "phase=\"tls\"")); /* none happened */
+	assert_false(has_text(&page, "phase=\"total\""));
+	assert_false(has_text(&page, "phase=\"queue\""));
+	sbuf_fini(&page);
+	world_close(&world);
+}
+
 static void test_a_span_that_never_happened_has_no_histogram(void **state)
 {
 	struct world world;
@@ -510,6 +577,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_samples_say_what_the_snapshot_says),
+		cmocka_unit_test(test_a_state_has_its_reason_and_the_check_that_decided_it),
+		cmocka_unit_test(test_slots_that_were_left_out_are_counted_by_why),
+		cmocka_unit_test(test_phases_are_those_that_follow_one_another),
 		cmocka_unit_test(test_a_span_that_never_happened_has_no_histogram),
 		cmocka_unit_test(test_a_model_s_tokens_and_load_are_there_for_who_has_them),
 		cmocka_unit_test(test_every_family_stands_together_over_slices),
