@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thin layer over sd_listen_fds_with_names(3): every descriptor has one owner. The app opens it;
+ * the status port takes sockets, io/statefile takes the memory of states.
+ */
+#include "modelhealth/io/inherited.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void inherited_open(struct inherited *inherited)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names);
+
+	*inherited = (struct inherited){ 0 };
+	for (int i = 0; i < n; i++) {
+		struct inherited_fd given = { SD_LISTEN_FDS_START + i, names[i] };
+
+		if (inherited->n < INHERITED_MAX) {
+			inherited->item[inherited->n++] = given;
+			continue;
+		}
+		closep(&given.fd);
+		free(given.name);
+	}
+	free(names);
+}
+
+int inherited_take(struct inherited *inherited, const char *name)
+{
+	for (size_t i = 0; i < inherited->n; i++) {
+		struct inherited_fd *item = &inherited->item[i];
+		int fd = item->fd;
+
+		if (fd < 0 || strcmp(item->name, name) != 0)
+			continue;
+		item->fd = -1;
+		return fd;
+	}
+	return -1;
+}
+
+void inherited_close(struct inherited *inherited)
+{
+	for (size_t i = 0; i < inherited->n; i++) {
+		closep(&inherited->item[i].fd);
+		free(inherited->item[i].name);
+	}
+	*inherited = (struct inherited){ 0 };
+}
