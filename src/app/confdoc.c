@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prints one of the documents that come from the key tables. Not installed: `ninja docs` refreshes
- * the checked-in documents with it, and a lint compares them.
+ * Prints one of the documents, or parts of them, that come from the tables of keys and reasons. Not
+ * installed: `ninja docs` refreshes the checked-in documents with it, and a lint compares them.
  */
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/conf.h"
+#include "modelhealth/core/reason.h"
 
 #include <stdio.h>
 #include <string.h>
+
+static void write_reasons_manual(conf_kinds kinds, struct sbuf *out)
+{
+	(void)kinds;
+	reason_write_manual(out);
+}
+
+static void write_reasons_page(conf_kinds kinds, struct sbuf *out)
+{
+	(void)kinds;
+	reason_write_markdown(out);
+}
 
 static const struct {
 	const char *name;
@@ -15,6 +28,8 @@ static const struct {
 } documents[] = {
 	{ "example", conf_write_example },
 	{ "manual", conf_write_manual },
+	{ "reasons-manual", write_reasons_manual },
+	{ "reasons-page", write_reasons_page },
 	{ "schema", conf_write_schema },
 };
 
@@ -27,7 +42,8 @@ int main(int argc, char **argv)
 			documents[i].write(check_kinds, &text);
 	}
 	if (text.len == 0) {
-		(void)fprintf(stderr, "usage: confdoc example|manual|schema\n");
+		(void)fprintf(stderr,
+			"usage: confdoc example|manual|reasons-manual|reasons-page|schema\n");
 		return 2;
 	}
 	if (text.failed || fwrite(text.data, 1, text.len, stdout) != text.len ||

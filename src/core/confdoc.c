@@ -9,8 +9,8 @@
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/core/confvalue.h"
 #include "modelhealth/core/profile.h"
+#include "modelhealth/text/write.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -164,40 +164,10 @@ void conf_write_example(conf_kinds kinds, struct sbuf *out)
 
 /* ---- the manual ---- */
 
-/* Text for mdoc(7), a line a sentence: no line begins a macro, no backslash an escape. */
-static void put_mdoc(struct sbuf *out, const char *text)
-{
-	if (text[0] == '.' || text[0] == '\'')
-		sbuf_puts(out, "\\&");
-	for (; *text; text++) {
-		if (*text == '\\') {
-			sbuf_puts(out, "\\e");
-		} else if (strncmp(text, ". ", 2) == 0 && isupper((unsigned char)text[2])) {
-			sbuf_puts(out, ".\n");
-			text++;
-		} else {
-			sbuf_putc(out, *text);
-		}
-	}
-}
-
-/* One macro argument, whatever it holds. */
-static void put_argument(struct sbuf *out, const char *text)
-{
-	sbuf_putc(out, '"');
-	for (; *text; text++) {
-		if (*text == '"')
-			sbuf_puts(out, "\\(dq");
-		else
-			sbuf_add(out, *text == '\\' ? "\\e" : text, *text == '\\' ? 2 : 1);
-	}
-	sbuf_putc(out, '"');
-}
-
 static void manual_sample(struct sbuf *out, const char *word, const char *sample)
 {
 	sbuf_printf(out, "%s:\n.Ql ", word);
-	put_argument(out, sample);
+	mdoc_argument(out, sample);
 	sbuf_puts(out, " .\n");
 }
 
@@ -209,10 +179,10 @@ static void manual_item(struct sbuf *out, const char *prefix, const struct conf_
 	if (conf_value_type(key)->print && key->type != CONF_CUSTOM) {
 		conf_value_describe(key, &value);
 		sbuf_puts(out, " : ");
-		put_mdoc(out, sbuf_str(&value));
+		mdoc_text(out, sbuf_str(&value));
 	}
 	sbuf_putc(out, '\n');
-	put_mdoc(out, key->help);
+	mdoc_text(out, key->help);
 	sbuf_putc(out, '\n');
 	if (key->is_required)
 		sbuf_puts(out, "Required.\n");
@@ -269,7 +239,7 @@ static void manual_types(struct sbuf *out)
 
 		sbuf_add(&about, text, len);
 		sbuf_printf(out, ".It Cm %s\n", profile->name);
-		put_mdoc(out, sbuf_str(&about));
+		mdoc_text(out, sbuf_str(&about));
 		sbuf_putc(out, '\n');
 	}
 	sbuf_puts(out, ".El\n");

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <string.h>
 static const struct reason_desc reasons[] = {
-#define REASON(symbol, token, phase, verdict, transient, text) \
-	[REASON_##symbol] = { token, phase, verdict, transient, text },
+#define REASON(symbol, token, phase, verdict, transient, text, advice) \
+	[REASON_##symbol] = { token, phase, verdict, transient, text, advice },
 #include "modelhealth/core/reason.def"
 #undef REASON
 };

@@ -7,7 +7,9 @@
 #include "modelhealth/base/clock.h"
 #include "modelhealth/text/sanitise.h"
 
+#include <ctype.h>
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- JSON ---- */
 
@@ -191,6 +193,63 @@ void prom_label(struct sbuf *out, const char *name, const char *value)
 void prom_family(struct sbuf *out, const char *name, const char *type, const char *help)
 {
 	sbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* ---- manual pages ---- */
+
+void mdoc_argument(struct sbuf *out, const char *text)
+{
+	sbuf_putc(out, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			sbuf_puts(out, "\\(dq");
+		else
+			sbuf_add(out, *text == '\\' ? "\\e" : text, *text == '\\' ? 2 : 1);
+	}
+	sbuf_putc(out, '"');
+}
+
+/* Writes " (`word`)." as a line of its own, with the delimiters as mdoc wants them: apart. Returns
+ * what follows; NULL when the text is not of that form. */
+static const char *mdoc_word(struct sbuf *out, const char *text)
+{
+	const char *word = text + strspn(text, " (");
+	const char *end = *word == '`' ? strchr(word + 1, '`') : NULL;
+	_cleanup_(sbuf_fini) struct sbuf inner = SBUF_INIT;
+
+	if (!end)
+		return NULL;
+	sbuf_add(&inner, word + 1, (size_t)(end - word - 1));
+	sbuf_puts(out, word[-1] == '(' ? "\n.Cm ( " : "\n.Cm ");
+	mdoc_argument(out, sbuf_str(&inner));
+	out->failed |= inner.failed;
+	for (end++; *end && strchr(".,:;)", *end); end++)
+		sbuf_printf(out, " %c", *end);
+	if (*end != ' ' || end[strspn(end, " (")] == '`')
+		return end;
+	sbuf_putc(out, '\n');
+	return end + 1;
+}
+
+void mdoc_text(struct sbuf *out, const char *text)
+{
+	if (text[0] == '.' || text[0] == '\'')
+		sbuf_puts(out, "\\&");
+	while (*text) {
+		const char *after = *text == ' ' ? mdoc_word(out, text) : NULL;
+
+		if (after) {
+			text = after;
+		} else if (*text == '\\') {
+			sbuf_puts(out, "\\e");
+			text++;
+		} else if (strncmp(text, ". ", 2) == 0 && isupper((unsigned char)text[2])) {
+			sbuf_puts(out, ".\n");
+			text += 2;
+		} else {
+			sbuf_putc(out, *text++);
+		}
+	}
 }
 
 /* ---- plain ---- */

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "modelhealth/base/defs.h"
+#include "modelhealth/base/sbuf.h"
 
 enum phase {
 	PHASE_SCHEDULE,
@@ -33,7 +33,7 @@ enum verdict {
 };
 
 enum reason {
-#define REASON(symbol, token, phase, verdict, transient, text) REASON_##symbol,
+#define REASON(symbol, token, phase, verdict, transient, text, advice) REASON_##symbol,
 #include "modelhealth/core/reason.def"
 #undef REASON
 	REASON_N,
@@ -45,6 +45,7 @@ struct reason_desc {
 	enum verdict verdict;
 	bool transient; /* worth a retry inside the same check */
 	const char *text;
+	const char *advice; /* what an operator does about it; keys and commands in `backticks` */
 };
 
 /* The table row; never NULL. */
@@ -62,6 +63,10 @@ static inline enum verdict reason_verdict(enum reason reason)
 
 const char *phase_token(enum phase phase);
 const char *verdict_token(enum verdict verdict);
+
+/* The section REASONS of modelhealthd(8), and the tables of the operator's page. */
+void reason_write_manual(struct sbuf *out);
+void reason_write_markdown(struct sbuf *out);
 
 /* The reason of a token, REASON_N when there is none. */
 enum reason reason_from_token(const char *token);

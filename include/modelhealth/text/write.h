@@ -36,5 +36,14 @@ void jw_raw(struct jw *jw, const char *json_text); /* already JSON */
 void prom_label(struct sbuf *out, const char *name, const char *value);
 void prom_family(struct sbuf *out, const char *name, const char *type, const char *help);
 
+/* ---- manual pages, mdoc(7) ---- */
+
+/* A line a sentence; no line begins a macro, no backslash an escape. Words in `backticks`, which
+ * may not begin the text, come out as .Cm does. */
+void mdoc_text(struct sbuf *out, const char *text);
+
+/* One macro argument, whatever it holds. */
+void mdoc_argument(struct sbuf *out, const char *text);
+
 /* ---- a terminal or curl: one line, sanitised ---- */
 void plain_text(struct sbuf *out, const char *text, size_t max_bytes);

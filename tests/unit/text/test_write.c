@@ -266,6 +266,32 @@ static void test_family_has_help_and_type(void **state)
 		sbuf_str(out), "# HELP modelhealth_up Whether.\n# TYPE modelhealth_up gauge\n");
 }
 
+static void test_manual_text_has_no_macro_but_ours(void **state)
+{
+	static const struct {
+		const char *text, *mdoc;
+	} cases[] = {
+		{ "plain", "plain" },
+		{ ".Sh forged", "\\&.Sh forged" },
+		{ "'x", "\\&'x" },
+		{ "a \\ b", "a \\e b" },
+		{ "One. Two. three", "One.\nTwo. three" },
+		{ "raise `a`.", "raise\n.Cm \"a\" ." },
+		{ "raise `a` now", "raise\n.Cm \"a\"\nnow" },
+		{ "raise `a b`, or not", "raise\n.Cm \"a b\" ,\nor not" },
+		{ "often (`a`, `b`). Then", "often\n.Cm ( \"a\" ,\n.Cm \"b\" ) .\nThen" },
+		{ "a `b\\\"c`", "a\n.Cm \"b\\e\\(dqc\"" },
+		{ "one ` alone", "one ` alone" },
+	};
+	struct sbuf *out = *state;
+
+	for (size_t i = 0; i < array_size(cases); i++) {
+		sbuf_clear(out);
+		mdoc_text(out, cases[i].text);
+		assert_string_equal(sbuf_str(out), cases[i].mdoc);
+	}
+}
+
 static void test_plain_text_is_one_short_line(void **state)
 {
 	struct sbuf *out = *state;
@@ -304,6 +330,7 @@ int main(void)
 		TEST(test_labels_are_escaped),
 		TEST(test_any_label_is_one_closed_string),
 		TEST(test_family_has_help_and_type),
+		TEST(test_manual_text_has_no_macro_but_ours),
 		TEST(test_plain_text_is_one_short_line),
 		TEST(test_an_output_past_its_limit_says_so),
 	};
