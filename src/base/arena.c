@@ -41,23 +41,34 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static size_t round_up(size_t n, size_t align)
 {
-	const size_t align = alignof(max_align_t);
+	return (n + align - 1) / align * align;
+}
+
+static void *take(struct arena *arena, size_t size, size_t align)
+{
 	struct arena_block *block = arena->blocks;
-	void *memory;
+	size_t at;
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size = (max_of(size, (size_t)1) + align - 1) / align * align;
-	if (!block || block->size - block->used < size)
+	size = max_of(size, (size_t)1);
+	at = block ? round_up(block->used, align) : 0;
+	if (!block || at > block->size || block->size - at < size) {
 		block = add_block(arena, max_of(size, (size_t)BLOCK_SIZE));
+		at = 0;
+	}
 	if (!block)
 		return NULL;
-	memory = block->data + block->used;
-	block->used += size;
-	arena->used_bytes += size;
-	return memory;
+	arena->used_bytes += at + size - block->used;
+	block->used = at + size;
+	return block->data + at;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return take(arena, size, alignof(max_align_t));
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t size)
@@ -69,7 +80,8 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 
 char *arena_strndup(struct arena *arena, const char *text, size_t len)
 {
-	char *copy = len < SIZE_MAX ? arena_alloc(arena, len + 1) : NULL;
+	/* Texts are most of what a configuration holds, and stand anywhere. */
+	char *copy = len < SIZE_MAX ? take(arena, len + 1, 1) : NULL;
 
 	return copy ? memcpy(copy, text, len) : NULL; /* arena memory is zeroed: terminated */
 }
@@ -88,7 +100,7 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	va_start(args, format);
 	len = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	text = len < 0 ? NULL : arena_alloc(arena, (size_t)len + 1);
+	text = len < 0 ? NULL : take(arena, (size_t)len + 1, 1);
 	if (!text)
 		return NULL;
 	va_start(args, format);

@@ -19,8 +19,10 @@ void *exchange_open(struct probe *probe, size_t size)
 {
 	struct exchange *exchange = probe->priv;
 
-	if (exchange)
+	if (exchange) {
+		exchange->probe = probe;
 		return exchange;
+	}
 	exchange = calloc(1, size);
 	if (!exchange)
 		return NULL;

@@ -8,16 +8,19 @@ static_assert(WINDOW_SIZE <= 64, "one bit per slot");
 
 static void keep_failure(struct window *window, const struct result *result)
 {
-	/* Most endpoints never fail: the ring comes with the first failure. Without memory the
-	 * failure is still counted, only its detail is not kept. */
-	if (!window->failures)
-		window->failures = calloc(WINDOW_FAILURES, sizeof *window->failures);
-	if (!window->failures)
-		return;
+	/* Most endpoints never fail, and when all do at once each has failed but once: the ring grows
+	 * with the failures. Without memory a failure is still counted, only its detail is not kept. */
+	if (window->n_failures < WINDOW_FAILURES) {
+		struct result *failures =
+			reallocarray(window->failures, window->n_failures + 1u, sizeof *failures);
+
+		if (!failures)
+			return;
+		window->failures = failures;
+		window->next_failure = window->n_failures++;
+	}
 	window->failures[window->next_failure] = *result;
 	window->next_failure = (uint16_t)((window->next_failure + 1) % WINDOW_FAILURES);
-	if (window->n_failures < WINDOW_FAILURES)
-		window->n_failures++;
 }
 
 void window_push(struct window *window, const struct result *result)

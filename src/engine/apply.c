@@ -41,10 +41,10 @@ static struct check *check_free(struct engine *engine, struct check *check)
 		return NULL;
 	engine_abandon(engine, check);
 	timer_cancel(engine->timers, &check->slot);
-	if (check->probe.priv && check->view.spec->kind->fini)
-		check->view.spec->kind->fini(&check->probe);
+	engine_fini_probe(engine, check);
 	window_fini(&check->view.window);
 	check->magic = 0;
+	tally_fini(&check->view.results);
 	free(check->view.tokens);
 	free(check->spending);
 	free(check);
@@ -59,7 +59,7 @@ static void check_drop(struct check *check)
 	free(check);
 }
 
-static struct check *check_new(const struct engine *engine, const struct check_spec *spec)
+static struct check *check_new(const struct check_spec *spec)
 {
 	struct check *check = calloc(1, sizeof *check);
 
@@ -78,9 +78,6 @@ static struct check *check_new(const struct engine *engine, const struct check_s
 	check->slot.fn = schedule_on_slot;
 	check->attempt.fn = engine_on_attempt_timer;
 	check->settle.fn = engine_on_settle;
-	check->probe.spec = spec;
-	check->probe.io = engine->setup.io;
-	check->probe.done = engine_on_probe_done;
 	health_init(&check->view.health, &spec->health);
 	return check;
 }
@@ -238,7 +235,7 @@ static int plan_endpoint(struct engine *engine, struct plan *plan, size_t i)
 	for (size_t j = 0; j < spec->n_checks; j++) {
 		if (lives_on(old_check(old, &spec->checks[j]), &spec->checks[j]))
 			continue; /* taken over when the plan is put in place */
-		endpoint->checks[j] = check_new(engine, &spec->checks[j]);
+		endpoint->checks[j] = check_new(&spec->checks[j]);
 		if (!endpoint->checks[j])
 			return -ENOMEM;
 	}
@@ -321,6 +318,9 @@ static int plan_make(struct engine *engine, struct plan *plan)
 		return r;
 	qsort(plan->by_name, plan->n_endpoints, sizeof(struct endpoint *), compare_endpoints);
 	in_flight = min_of((size_t)plan->config->limits.concurrency, plan->n_checks);
+	r = engine_reserve_flights(engine, in_flight);
+	if (r < 0)
+		return r;
 	return timers_reserve(engine->timers,
 		2 * plan->n_checks + plan->n_hosts + KIND_TIMERS * in_flight + FOREIGN_TIMERS);
 }
@@ -363,8 +363,6 @@ static void take_over(struct engine *engine, struct check *check, const struct c
 
 	check->kept = true;
 	check->view.spec = spec;
-	if (check->phase != CHECK_RUNNING && check->phase != CHECK_DONE)
-		check->probe.spec = spec; /* an attempt under way ends under its own rules */
 	if (changed)
 		engine->diff.updated++;
 	else
@@ -578,6 +576,8 @@ int engine_apply(struct engine *engine, struct config *config)
 
 struct engine *engine_free(struct engine *engine)
 {
+	struct flight *flight;
+
 	if (!engine)
 		return NULL;
 	engine->stopped = true;
@@ -593,6 +593,10 @@ struct engine *engine_free(struct engine *engine)
 	free(engine->endpoint_views);
 	free(engine->hosts);
 	free(engine->keys);
+	while ((flight = SLIST_FIRST(&engine->idle_flights))) {
+		SLIST_REMOVE_HEAD(&engine->idle_flights, idle_link);
+		free(flight);
+	}
 	free(engine->reload_error);
 	config_unref(engine->config);
 	free(engine);

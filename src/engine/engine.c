@@ -59,6 +59,55 @@ void engine_stop(struct engine *engine)
 
 /* ---- one attempt ---- */
 
+int engine_reserve_flights(struct engine *engine, size_t n)
+{
+	for (; engine->n_flights < n; engine->n_flights++) {
+		struct flight *flight = calloc(1, sizeof *flight);
+
+		if (!flight)
+			return -ENOMEM;
+		flight->probe.io = engine->setup.io;
+		flight->probe.done = engine_on_probe_done;
+		SLIST_INSERT_HEAD(&engine->idle_flights, flight, idle_link);
+	}
+	return 0;
+}
+
+static struct flight *take_flight(struct engine *engine, struct check *check)
+{
+	struct flight *flight = SLIST_FIRST(&engine->idle_flights);
+
+	must(flight); /* there are as many as slots */
+	SLIST_REMOVE_HEAD(&engine->idle_flights, idle_link);
+	flight->check = check;
+	flight->probe.spec = check->view.spec;
+	flight->probe.priv = check->priv;
+	flight->probe.t0 = check->t0;
+	flight->probe.result =
+		(struct result){ .reason = REASON_INTERNAL, .verdict = VERDICT_UNKNOWN };
+	return flight;
+}
+
+static void give_flight_back(struct engine *engine, struct check *check)
+{
+	struct flight *flight = take_ptr(check->flight);
+
+	check->priv = flight->probe.priv;
+	SLIST_INSERT_HEAD(&engine->idle_flights, flight, idle_link);
+}
+
+void engine_fini_probe(struct engine *engine, struct check *check)
+{
+	struct probe probe = {
+		.spec = check->view.spec,
+		.io = engine->setup.io,
+		.priv = take_ptr(check->priv),
+	};
+
+	if (probe.priv && probe.spec->kind->fini)
+		probe.spec->kind->fini(&probe);
+}
+
 void engine_start_attempt(struct engine *engine, struct check *check)
 {
 	const struct check_spec *spec = check->view.spec;
@@ -70,18 +119,16 @@ void engine_start_attempt(struct engine *engine, struct check *check)
 	check->view.started_total++;
 	check->running_config = config_ref(engine->config);
 	check->view.suppressed = SUPPRESSED_NOT;
-	check->probe.spec = spec;
-	check->probe.t0 = engine->timers->now;
-	check->probe.result =
-		(struct result){ .reason = REASON_INTERNAL, .verdict = VERDICT_UNKNOWN };
+	check->t0 = engine->timers->now;
+	check->flight = take_flight(engine, check);
 	must(timer_set(engine->timers, &check->attempt,
-		     check->probe.t0 + spec->timeout.total + net_slack) == 0);
-	spec->kind->start(&check->probe);
+		     check->t0 + spec->timeout.total + net_slack) == 0);
+	spec->kind->start(&check->flight->probe);
 }
 
 void engine_on_probe_done(struct probe *probe)
 {
-	struct check *check = container_of(probe, struct check, probe);
+	struct check *check = container_of(probe, struct flight, probe)->check;
 
 	must(check->magic == CHECK_MAGIC);
 	must(check->phase == CHECK_RUNNING);
@@ -93,8 +140,8 @@ void engine_on_probe_done(struct probe *probe)
 /* Common end of an attempt, with or without a result: it gives its slot back. */
 static void end_attempt(struct engine *engine, struct check *check)
 {
+	give_flight_back(engine, check);
 	check->running_config = config_unref(check->running_config);
-	check->probe.spec = check->view.spec;
 	check->phase = CHECK_IDLE;
 	schedule_release(engine, check);
 }
@@ -115,7 +162,7 @@ void engine_abandon(struct engine *engine, struct check *check)
 		schedule_dequeue(engine, check);
 		break;
 	case CHECK_RUNNING:
-		check->probe.spec->kind->cancel(&check->probe);
+		check->flight->probe.spec->kind->cancel(&check->flight->probe);
 		timer_cancel(engine->timers, &check->attempt);
 		if (is_inference(check))
 			gate_note_abandoned(engine, check);
@@ -137,17 +184,18 @@ void engine_abandon(struct engine *engine, struct check *check)
 /* The net under a kind that broke its promise to end: our bug, said loudly, not the target's. */
 static void settle_lost(struct engine *engine, struct check *check)
 {
-	const struct check_spec *spec = check->probe.spec;
+	struct probe *probe = &check->flight->probe;
+	const struct check_spec *spec = probe->spec;
 
 	engine->self.checks_lost_total++;
 	log_printf(LOG_LEVEL_ERR, MSG_CHECK_LOST,
 		"bug: check %s of %s did not end by its own deadline; cancelled and counted as "
 		"unknown",
 		spec->name, spec->endpoint->name);
-	spec->kind->cancel(&check->probe);
-	result_set(&check->probe.result, REASON_INTERNAL, "check did not end by its deadline");
-	check->probe.result.is_abandoned = is_inference(check);
-	engine_on_probe_done(&check->probe);
+	spec->kind->cancel(probe);
+	result_set(&probe->result, REASON_INTERNAL, "check did not end by its deadline");
+	probe->result.is_abandoned = is_inference(check);
+	engine_on_probe_done(probe);
 }
 
 /* When the deadline passed while this process stood still, the kind hears of it only now. */
@@ -220,7 +268,7 @@ static bool retry(struct engine *engine, struct check *check, const struct resul
 static bool excuse_pause(
 	const struct engine *engine, const struct check *check, struct result *result)
 {
-	if (check->probe.t0 >= engine->timers->paused_until)
+	if (check->t0 >= engine->timers->paused_until)
 		return false;
 	result->timed = 0;
 	if (result->verdict != VERDICT_UP && result->verdict != VERDICT_UNKNOWN)
@@ -277,7 +325,7 @@ static void record(struct check *check, const struct result *result)
 
 	view->last = *result;
 	view->has_last = true;
-	view->results_total[result->reason]++;
+	tally_add(&view->results, result->reason);
 	if (result_has_timing(result, TIMING_TOTAL))
 		histogram_add(&view->total, result->timing[TIMING_TOTAL]);
 	if (result_has_timing(result, TIMING_FIRST_BYTE))
@@ -396,13 +444,14 @@ void engine_on_settle(struct task *task)
 {
 	struct check *check = container_of(task, struct check, settle);
 	struct engine *engine = check_engine(check);
-	struct result result = check->probe.result;
+	struct result result;
 
 	must(check->magic == CHECK_MAGIC);
 	must(check->phase == CHECK_DONE);
+	result = check->flight->probe.result;
 	end_attempt(engine, check);
 	if (!excuse_pause(engine, check, &result) && !result_has_timing(&result, TIMING_TOTAL))
-		result_set_timing(&result, TIMING_TOTAL, engine->timers->now - check->probe.t0);
+		result_set_timing(&result, TIMING_TOTAL, engine->timers->now - check->t0);
 	if (!retry(engine, check, &result)) {
 		complete(engine, check, &result);
 		end_run(check);

@@ -314,8 +314,7 @@ static void note_load(struct engine *engine, const struct check *check, const st
 
 	if (known->load_at != engine->timers->now)
 		return; /* it was not read */
-	if ((motion == LOAD_IDLE || motion == LOAD_ADVANCING) &&
-		check->probe.t0 >= host->abandoned_at)
+	if ((motion == LOAD_IDLE || motion == LOAD_ADVANCING) && check->t0 >= host->abandoned_at)
 		host->abandoned_at = 0;
 }
 
@@ -339,7 +338,7 @@ void gate_note(struct engine *engine, struct check *check, const struct result *
 
 	if (result->reason == REASON_SKIPPED_PROVEN)
 		return;
-	if (host->echo_until != 0 && check->probe.t0 >= host->echo_from && is_answer(result))
+	if (host->echo_until != 0 && check->t0 >= host->echo_from && is_answer(result))
 		host->echo_until = 0;
 	if (!is_inference(check))
 		note_full(engine, check, result);
@@ -373,7 +372,7 @@ void gate_delay(const struct engine *engine, struct check *check, const struct r
  * is busy or dead before the cheap check has reached `fall`. */
 static bool can_arbitrate(const struct engine *engine, const struct check *check)
 {
-	usec_t age = engine->timers->now - check->probe.t0;
+	usec_t age = engine->timers->now - check->t0;
 
 	if (check->view.started_total == 0)
 		return false; /* its first start is near anyway */

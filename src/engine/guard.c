@@ -126,9 +126,9 @@ static void count_host(struct engine *engine, struct check *check, bool failed)
 	if (!host->counts)
 		return;
 	if (!failed) {
-		engine->answered_t0 = max_of(engine->answered_t0, check->probe.t0);
+		engine->answered_t0 = max_of(engine->answered_t0, check->t0);
 		host->answered_at = engine->timers->now;
-	} else if (check->probe.t0 < host->answered_at) {
+	} else if (check->t0 < host->answered_at) {
 		return; /* a timeout that began earlier says nothing of now */
 	}
 	if (failed == host->unreachable)
@@ -174,12 +174,12 @@ bool guard_note(struct engine *engine, struct check *check, const struct result 
 	if (!failed)
 		check->failing_since = 0;
 	else if (check->failing_since <= engine->online_since)
-		check->failing_since = check->probe.t0;
+		check->failing_since = check->t0;
 	decide(engine, host, failed);
 	if (!failed)
 		return false;
 	/* Also what began before our network was back. */
-	if (engine->self.offline || check->probe.t0 < engine->online_since)
+	if (engine->self.offline || check->t0 < engine->online_since)
 		return true;
 	return can_tell(engine) && host->counts && is_at_the_edge(check) &&
 	       engine->answered_t0 < check->failing_since;

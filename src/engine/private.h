@@ -31,10 +31,22 @@ enum {
 	CHECK_MAGIC = 0x6d686368
 };
 
+/* What a kind works on, for the time of one attempt: there are only as many as checks may be under
+ * way, and the next to start gets the one that is still in the cache. */
+struct flight {
+	struct probe probe;
+	struct check *check;
+	SLIST_ENTRY(flight) idle_link;
+};
+
+SLIST_HEAD(flight_list, flight);
+
 struct check {
 	unsigned magic; /* CHECK_MAGIC while alive: catches stale pointers in callbacks */
 	struct check_view view;
-	struct probe probe;
+	struct flight *flight; /* RUNNING, DONE: the attempt; else NULL */
+	void *priv;            /* the kind's own, between two attempts */
+	usec_t t0;             /* start of the attempt under way, or of the last; monotonic */
 	struct endpoint *endpoint;
 	struct config *running_config; /* the configuration an attempt started under; referenced */
 	enum check_phase phase;
@@ -136,6 +148,8 @@ struct engine {
 	struct host_queue ready; /* hosts with checks that may start now, served round robin */
 	bool pumping;
 	bool stopped;
+	struct flight_list idle_flights;
+	size_t n_flights;
 	size_t rounds_open;  /* checks without a first result */
 	usec_t settled_at;   /* last result, monotonic */
 	usec_t applied_at;   /* last configuration, monotonic */
@@ -194,6 +208,12 @@ void engine_skip(struct engine *engine, struct check *check);
 
 /* A run has ended, with a result or (suppressed) without: the next of those asked for may start. */
 void engine_end_asked(struct engine *engine, struct check *check);
+
+/* Makes sure that so many attempts can be under way at once. 0 or -ENOMEM. */
+int engine_reserve_flights(struct engine *engine, size_t n);
+
+/* Frees what the kind keeps of a check that is idle. */
+void engine_fini_probe(struct engine *engine, struct check *check);
 
 /* Ends whatever the check is doing, without a result. */
 void engine_abandon(struct engine *engine, struct check *check);

@@ -268,16 +268,6 @@ static void start(struct engine *engine, struct check *check)
 	engine_start_attempt(engine, check);
 }
 
-/* How many results a check has had, good or not, up to two. */
-static unsigned results_up_to_two(const struct check *check)
-{
-	uint64_t n = 0;
-
-	for (size_t reason = 0; reason < REASON_N; reason++)
-		n += check->view.results_total[reason];
-	return (unsigned)min_of(n, (uint64_t)2);
-}
-
 /* Whether the counters of the server have yet to be read for the first time, or for a second to
  * compare: it may be full, and only they can tell. They are read at once, and never waited for
  * twice. Without a schedule they come by themselves or never. */
@@ -288,7 +278,7 @@ static bool awaits_counters(struct engine *engine, const struct check *check)
 
 	for (size_t i = 0; i < endpoint->n_checks; i++) {
 		struct check *load = endpoint->checks[i];
-		unsigned n = results_up_to_two(load);
+		uint32_t n = load->view.results.total;
 
 		if (load->view.spec->tier != TIER_LOAD || n > 1 ||
 			(n == 1 &&

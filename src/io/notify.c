@@ -38,6 +38,7 @@ void notify_open(struct notify *notify)
 
 void notify_close(struct notify *notify)
 {
+	notify_retry(notify);
 	closep(&notify->fd);
 }
 

@@ -228,9 +228,11 @@ static void write_results(struct writer *writer, const struct check_view *check)
 {
 	begin_check(writer, "", check->spec);
 	sbuf_puts(&writer->prefix, ",reason=\"");
-	for (unsigned i = 0; i < REASON_N; i++)
-		if (check->results_total[i] > 0)
-			line_u64(writer, reason_token(i), close_value, check->results_total[i]);
+	for (uint32_t i = 0; i < check->results.n; i++) {
+		const struct tally_row *row = &check->results.rows[i];
+
+		line_u64(writer, reason_token(row->reason), close_value, row->count);
+	}
 }
 
 static void write_suppressed(struct writer *writer, const struct check_view *check)

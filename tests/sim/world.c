@@ -76,11 +76,11 @@ static struct fake *fake_of(struct probe *probe)
 	if (!fake) {
 		fake = calloc(1, sizeof *fake);
 		assert_non_null(fake);
-		fake->probe = probe;
 		fake->end.fn = on_end;
 		fake->done.fn = on_done;
 		probe->priv = fake;
 	}
+	fake->probe = probe;
 	return fake;
 }
 

@@ -16,8 +16,8 @@ struct io;
 struct probe {
 	const struct check_spec *spec;
 	struct io *io; /* the io services, opaque to the engine */
-	void *priv;    /* the kind's own, NULL before the first start */
-	usec_t t0;     /* monotonic start of this attempt, set by the engine */
+	void *priv; /* the kind's own, NULL before the first start; probes come and go, it stays */
+	usec_t t0;  /* monotonic start of this attempt, set by the engine */
 	struct result result;
 	/* Set by the engine; the kind calls it when result is complete. The engine only queues the
 	 * settlement here, so it is safe from any callback; the probe must not be touched after. */

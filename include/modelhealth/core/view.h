@@ -10,6 +10,7 @@
 #include "modelhealth/core/evidence.h"
 #include "modelhealth/core/health.h"
 #include "modelhealth/core/spec.h"
+#include "modelhealth/core/tally.h"
 #include "modelhealth/core/window.h"
 
 /* Of a check that asks a model. One mean gap an answer counts, not every gap. */
@@ -47,8 +48,8 @@ struct check_view {
 	struct trail trail;
 	enum suppression suppressed; /* of the last slot; SUPPRESSED_NOT = it was started */
 	uint32_t suppressed_total[SUPPRESSION_N];
-	const struct spending *spending; /* of an inference: what it has cost; NULL = is none */
-	uint32_t results_total[REASON_N];
+	const struct spending *spending;    /* of an inference: what it has cost; NULL = is none */
+	struct tally results;               /* by reason */
 	struct histogram total, first_byte; /* of results that had that span */
 	struct token_view *tokens;          /* owned; NULL until a model has answered */
 };

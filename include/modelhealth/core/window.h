@@ -15,8 +15,7 @@ struct window {
 	uint32_t latency_usec[WINDOW_SIZE]; /* UINT32_MAX = no latency (failed before an answer) */
 	uint64_t ok_bits;                   /* bit i: slot i was up or degraded */
 	uint16_t n, next;
-	struct result
-		*failures; /* the last failures, ring of WINDOW_FAILURES; NULL until the first */
+	struct result *failures; /* the last ones, a ring once there are WINDOW_FAILURES */
 	uint16_t n_failures, next_failure;
 };
 

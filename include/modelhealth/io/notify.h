@@ -17,6 +17,7 @@ struct notify {
 
 /* Takes $NOTIFY_SOCKET; without one, or when it cannot be used, every message goes nowhere. */
 void notify_open(struct notify *notify);
+/* What is still owed is tried once more. */
 void notify_close(struct notify *notify);
 
 /* Sends assignments as sd_notify does, e.g. "READY=1\nSTATUS=12 up". */

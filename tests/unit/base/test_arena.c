@@ -36,6 +36,21 @@ static void test_memory_is_zeroed_aligned_and_apart(void **state)
 	arena_fini(&arena);
 }
 
+static void test_texts_lie_close_and_do_not_shift_what_follows(void **state)
+{
+	struct arena arena = ARENA_INIT;
+	char *one, *other;
+
+	(void)state;
+	one = arena_strdup(&arena, "12");
+	other = arena_strdup(&arena, "3");
+	assert_ptr_equal(other, one + 3);
+	assert_int_equal((uintptr_t)arena_alloc(&arena, 1) % alignof(max_align_t), 0);
+	assert_string_equal(one, "12");
+	assert_string_equal(other, "3");
+	arena_fini(&arena);
+}
+
 static void test_size_zero_is_an_object_too(void **state)
 {
 	struct arena arena = ARENA_INIT;
@@ -123,6 +138,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_is_zeroed_aligned_and_apart),
+		cmocka_unit_test(test_texts_lie_close_and_do_not_shift_what_follows),
 		cmocka_unit_test(test_size_zero_is_an_object_too),
 		cmocka_unit_test(test_impossible_sizes_yield_null),
 		cmocka_unit_test(test_large_piece_does_not_waste_the_block_in_use),

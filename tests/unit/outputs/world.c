@@ -74,7 +74,7 @@ static void fill_check(struct world *world, size_t i)
 	for (unsigned k = 0; k < 3; k++) {
 		(void)health_step(&view->health, &spec->health, &result, world_now);
 		window_push(&view->window, &result);
-		view->results_total[REASON_OK]++;
+		tally_add(&view->results, REASON_OK);
 		view->started_total++;
 		histogram_add(&view->total, result.timing[TIMING_TOTAL]);
 		histogram_add(&view->first_byte, result.timing[TIMING_FIRST_BYTE]);
@@ -145,8 +145,10 @@ void world_open(struct world *world, size_t n)
 
 void world_close(struct world *world)
 {
-	for (size_t i = 0; i < world->snapshot.n_endpoints; i++)
+	for (size_t i = 0; i < world->snapshot.n_endpoints; i++) {
 		window_fini(&world->check_views[i].window);
+		tally_fini(&world->check_views[i].results);
+	}
 	free(world->endpoints);
 	free(world->checks);
 	free(world->check_views);
@@ -169,7 +171,7 @@ void world_set_result(struct world *world, size_t i, const struct result *result
 	struct endpoint_view *view = &world->views[i];
 
 	check->last = *result;
-	check->results_total[result->reason]++;
+	tally_add(&check->results, result->reason);
 	window_push(&check->window, result);
 	check->health.state = states[result->verdict];
 	check->health.reason = result->reason;
