@@ -18,7 +18,7 @@ static void fill(struct world *world, struct token_view *tokens)
 	for (unsigned i = 0; i < TIMING_N; i++)
 		result_set_timing(&check->last, i, USEC_PER_MSEC);
 	for (unsigned i = 0; i < REASON_N; i++)
-		check->results_total[i] = 1;
+		tally_add(&check->results, (enum reason)i);
 	for (unsigned i = 0; i < SUPPRESSION_N; i++)
 		check->suppressed_total[i] = 1;
 }
