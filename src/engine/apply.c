@@ -473,27 +473,6 @@ static void limit_hosts(const struct engine *engine, struct plan *plan)
 			plan->hosts[i]->per_host = plan->config->limits.per_host;
 }
 
-/* The check that reports most often sets the pace at which something must happen: two of its
- * intervals with all its deadlines. Limits may hold it back, hence twice. */
-static usec_t longest_wait(const struct engine *engine)
-{
-	usec_t shortest = USEC_NEVER;
-
-	for (size_t i = 0; i < engine->n_endpoints; i++) {
-		const struct endpoint_spec *spec = engine->endpoints[i]->view.spec;
-
-		for (size_t j = 0; j < spec->n_checks; j++) {
-			const struct check_spec *check = &spec->checks[j];
-			usec_t pace = max_of(check->interval, check->down_interval) +
-				      (check->retry.attempts + 1u) * check->timeout.total +
-				      check->retry.attempts * check->retry.max_backoff;
-
-			shortest = min_of(shortest, pace);
-		}
-	}
-	return shortest == USEC_NEVER ? USEC_NEVER : 2 * shortest + 10 * USEC_PER_SEC;
-}
-
 /* Starts what is new and gives every endpoint the verdict of the checks that it has now. */
 static void begin(struct engine *engine)
 {
@@ -522,7 +501,6 @@ static void begin(struct engine *engine)
 	if (engine->rounds_open == 0)
 		engine->self.first_round_done = true;
 	engine->applied_at = engine->timers->now;
-	engine->longest_wait = longest_wait(engine);
 }
 
 static void install(struct engine *engine, struct plan *plan)

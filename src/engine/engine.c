@@ -11,7 +11,6 @@
  */
 #include "private.h"
 
-#include "modelhealth/base/log.h"
 #include "modelhealth/base/messages.h"
 #include "modelhealth/core/verdict.h"
 
@@ -24,7 +23,7 @@ static const usec_t net_slack = USEC_PER_SEC;
 
 static const usec_t ask_interval = USEC_PER_SEC;
 
-/* Lateness that no load of ours explains. */
+/* Lateness that no load of ours explains while nothing else is settled either. */
 static const usec_t overdue_slack = 10 * USEC_PER_SEC;
 
 int engine_new(const struct engine_setup *setup, struct engine **ret_engine)
@@ -55,6 +54,30 @@ void engine_stop(struct engine *engine)
 			endpoint->checks[j]->view.next_at = 0;
 		}
 	}
+}
+
+void engine_log(const struct check *check, enum log_level level, const char *message_id,
+	const char *format, ...)
+{
+	const struct check_spec *spec = check->view.spec;
+	_cleanup_(sbuf_fini) struct sbuf message = { .limit = 512 };
+	va_list args;
+
+	sbuf_printf(&message, "endpoint %s: ", spec->endpoint->name);
+	va_start(args, format);
+	sbuf_vprintf(&message, format, args);
+	va_end(args);
+	log_write(&(struct log_record){
+		.level = level,
+		.message_id = message_id,
+		.message = sbuf_str(&message),
+		.fields =
+			(const struct log_field[]){
+				{ "ENDPOINT", spec->endpoint->name },
+				{ "CHECK", spec->name },
+			},
+		.n_fields = 2,
+	});
 }
 
 /* ---- one attempt ---- */
@@ -188,10 +211,9 @@ static void settle_lost(struct engine *engine, struct check *check)
 	const struct check_spec *spec = probe->spec;
 
 	engine->self.checks_lost_total++;
-	log_printf(LOG_LEVEL_ERR, MSG_CHECK_LOST,
-		"bug: check %s of %s did not end by its own deadline; cancelled and counted as "
-		"unknown",
-		spec->name, spec->endpoint->name);
+	engine_log(check, LOG_LEVEL_ERR, MSG_CHECK_LOST,
+		"bug: check %s did not end by its own deadline; cancelled and counted as unknown",
+		spec->name);
 	spec->kind->cancel(probe);
 	result_set(&probe->result, REASON_INTERNAL, "check did not end by its deadline");
 	probe->result.is_abandoned = is_inference(check);
@@ -335,17 +357,16 @@ static void record(struct check *check, const struct result *result)
 
 static void tell_flapping(const struct check *check, unsigned events)
 {
-	const char *endpoint = check->view.spec->endpoint->name;
+	const char *name = check->view.spec->name;
 
 	if (events & HEALTH_FLAPPING_STARTED)
-		log_printf(LOG_LEVEL_NOTICE, MSG_FLAPPING_STARTED,
-			"endpoint %s: check %s keeps changing its answer (flapping); its alerts are "
-			"held until it settles",
-			endpoint, check->view.spec->name);
+		engine_log(check, LOG_LEVEL_NOTICE, MSG_FLAPPING_STARTED,
+			"check %s keeps changing its answer (flapping); its alerts are held until "
+			"it settles",
+			name);
 	if (events & HEALTH_FLAPPING_STOPPED)
-		log_printf(LOG_LEVEL_NOTICE, MSG_FLAPPING_STOPPED,
-			"endpoint %s: check %s has settled; no longer flapping", endpoint,
-			check->view.spec->name);
+		engine_log(check, LOG_LEVEL_NOTICE, MSG_FLAPPING_STOPPED,
+			"check %s has settled; no longer flapping", name);
 }
 
 void engine_end_round(struct engine *engine, struct check *check)
@@ -640,7 +661,7 @@ bool engine_is_progressing(const struct engine *engine)
 {
 	usec_t last = max_of(engine->settled_at, engine->applied_at);
 
-	return engine->timers->now - last <= engine->longest_wait || !is_anything_overdue(engine);
+	return engine->timers->now - last <= overdue_slack || !is_anything_overdue(engine);
 }
 
 void engine_note_reload(struct engine *engine, const char *error)

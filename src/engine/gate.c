@@ -17,7 +17,6 @@
  */
 #include "private.h"
 
-#include "modelhealth/base/log.h"
 #include "modelhealth/base/messages.h"
 
 #include <inttypes.h>
@@ -191,13 +190,12 @@ bool gate_is_proven(const struct engine *engine, const struct check *check)
 
 static void tell_budget(const struct check *check)
 {
-	const struct check_spec *spec = check->view.spec;
 	const struct spending *spending = check->spending;
 
-	log_printf(LOG_LEVEL_WARNING, MSG_BUDGET_EXHAUSTED,
-		"endpoint %s: the budget of check %s is used up (%" PRIu64 " tokens, %" PRIu64
+	engine_log(check, LOG_LEVEL_WARNING, MSG_BUDGET_EXHAUSTED,
+		"the budget of check %s is used up (%" PRIu64 " tokens, %" PRIu64
 		" requests); it asks no more until the window ends",
-		spec->endpoint->name, spec->name, spending->tokens.used, spending->requests.used);
+		check->view.spec->name, spending->tokens.used, spending->requests.used);
 }
 
 /* What was bad of a server that is gone says nothing of the one that comes back. */

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "modelhealth/base/log.h"
 #include "modelhealth/core/bucket.h"
 #include "modelhealth/engine/engine.h"
 
@@ -150,10 +151,9 @@ struct engine {
 	bool stopped;
 	struct flight_list idle_flights;
 	size_t n_flights;
-	size_t rounds_open;  /* checks without a first result */
-	usec_t settled_at;   /* last result, monotonic */
-	usec_t applied_at;   /* last configuration, monotonic */
-	usec_t longest_wait; /* between two results of the most frequent check, at most */
+	size_t rounds_open; /* checks without a first result */
+	usec_t settled_at;  /* last result, monotonic */
+	usec_t applied_at;  /* last configuration, monotonic */
 	struct snapshot snapshot;
 	struct self_view self;
 	struct engine_diff diff;
@@ -227,6 +227,10 @@ void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct
 
 /* The first round need not wait for this check any more. */
 void engine_end_round(struct engine *engine, struct check *check);
+
+/* Logs "endpoint <name>: ..." with the fields ENDPOINT and CHECK, by which journalctl finds it. */
+void engine_log(const struct check *check, enum log_level level, const char *message_id,
+	const char *format, ...) _printf_(4, 5);
 
 /* ---- gate.c ---- */
 

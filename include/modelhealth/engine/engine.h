@@ -57,8 +57,8 @@ void engine_note_reload(struct engine *engine, const char *error);
  */
 int engine_check_now(struct engine *engine, const char *endpoint_name);
 
-/* Whether monitoring moves: some check was settled of late, or none had to be. What the watchdog is
- * told depends on it. */
+/* Whether monitoring moves: some check was settled in the last ten seconds, or none is overdue by
+ * more. What the watchdog is told depends on it. */
 bool engine_is_progressing(const struct engine *engine);
 
 /* Stops all timers and cancels what is in flight; no results come any more. */
