@@ -132,6 +132,7 @@ static void on_pulse(struct timer *timer)
 	tell_pause(daemon);
 	notify_retry(&daemon->notify);
 	tell_status(daemon);
+	services_tell_log_loss(&daemon->services, daemon->status_line);
 	(void)timer_set(timers_of(daemon), timer,
 		timers_of(daemon)->now + pulse_interval); /* has its place */
 }
@@ -384,7 +385,7 @@ static int build(struct daemon *daemon)
 	if (r == 0)
 		r = watch_signals(daemon);
 	if (r < 0)
-		log_err("cannot start: %s", strerror(-r));
+		log_printf(LOG_LEVEL_ERR, MSG_START_FAILED, "cannot start: %s", strerror(-r));
 	return r;
 }
 
@@ -395,7 +396,7 @@ static int start(struct daemon *daemon, struct config *config)
 	int r = apply(daemon, config, &errors);
 
 	if (r < 0) {
-		log_err("cannot start: %s", sbuf_str(&errors));
+		log_printf(LOG_LEVEL_ERR, MSG_START_FAILED, "cannot start: %s", sbuf_str(&errors));
 		return r;
 	}
 	daemon->pulse.fn = on_pulse;
@@ -431,10 +432,12 @@ int run_daemon(const struct options *options)
 	struct config *config;
 	int r;
 
-	if (!load_or_complain(options, &config))
-		return EXIT_CONFIG;
 	services_start_log(&daemon.services, options);
 	notify_open(&daemon.notify);
+	if (!services_load(&daemon.services, options, &config)) {
+		take_down(&daemon);
+		return EXIT_CONFIG;
+	}
 	r = build(&daemon);
 	if (r == 0)
 		r = start(&daemon, config);

@@ -21,14 +21,20 @@ enum {
 	RESERVED_FDS = 24
 };
 
+static void describe(
+	const char *path, const struct conf_errors *errors, int error, struct sbuf *out)
+{
+	conf_errors_print(errors, out);
+	if (errors->n == 0)
+		sbuf_printf(out, "modelhealthd: %s: %s\n", path, strerror(-error));
+}
+
 void complain(const char *path, const struct conf_errors *errors, int error)
 {
 	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
 
-	conf_errors_print(errors, &text);
+	describe(path, errors, error, &text);
 	(void)fputs(sbuf_str(&text), stderr);
-	if (errors->n == 0)
-		fprintf(stderr, "modelhealthd: %s: %s\n", path, strerror(-error));
 }
 
 bool load_or_complain(const struct options *options, struct config **ret_config)
@@ -39,6 +45,36 @@ bool load_or_complain(const struct options *options, struct config **ret_config)
 
 	if (r < 0)
 		complain(options->config_path, &errors, r);
+	return r == 0;
+}
+
+/* A record for each mistake, which journalctl -x explains. */
+static void log_mistakes(const char *path, const struct conf_errors *errors, int error)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	const char *line;
+
+	describe(path, errors, error, &text);
+	for (line = sbuf_str(&text); *line;) {
+		int len = (int)strcspn(line, "\n");
+
+		log_printf(LOG_LEVEL_ERR, MSG_START_FAILED, "cannot start: %.*s", len, line);
+		line += len + (line[len] == '\n' ? 1 : 0);
+	}
+}
+
+bool services_load(
+	const struct services *services, const struct options *options, struct config **ret_config)
+{
+	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };
+	int r;
+
+	if (!services->journal)
+		return load_or_complain(options, ret_config);
+	r = conffile_load(
+		options->config_path, options->profiles_dir, check_kinds, &errors, ret_config);
+	if (r < 0)
+		log_mistakes(options->config_path, &errors, r);
 	return r == 0;
 }
 
@@ -76,7 +112,7 @@ int services_open(struct services *services)
 	if (r == 0)
 		r = httpc_new(services->io.loop, services->io.dns, &services->io.httpc);
 	if (r < 0)
-		log_err("cannot start: %s", strerror(-r));
+		log_printf(LOG_LEVEL_ERR, MSG_START_FAILED, "cannot start: %s", strerror(-r));
 	return r;
 }
 
@@ -95,6 +131,12 @@ uint64_t services_log_dropped(const struct services *services)
 {
 	return services->console.dropped_total +
 	       (services->journal ? journal_dropped_total(services->journal) : 0);
+}
+
+void services_tell_log_loss(const struct services *services, const char *state)
+{
+	if (services->journal)
+		journal_tell_loss(services->journal, state);
 }
 
 void services_fit_limits(const struct services *services, struct config *config)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "modelhealth/io/journal.h"
 
+#include "modelhealth/base/clock.h"
 #include "modelhealth/base/messages.h"
 #include "modelhealth/base/sbuf.h"
+#include "modelhealth/core/bucket.h"
 #include "modelhealth/text/sanitise.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,12 +21,28 @@ enum {
 	VALUE_SIZE = 1024
 };
 
+/*
+ * journald forgets what a service says beyond 10000 records in 30 s, be it important or not. When
+ * ten thousand endpoints fail at once we choose: records of single endpoints use at most 8000 of
+ * these (the bucket, and what refills it meanwhile), so that the rest always finds room.
+ */
+static const struct rate crowd_rate = { .count = 4000, .per = 30 * USEC_PER_SEC };
+
+/* A loss that goes on is told at this pace, one that is over at once. */
+static const usec_t telling_distance = 10 * USEC_PER_SEC;
+
+/* As sd_journal_send(3) asks for; the kernel gives what it allows. */
+static const int send_buffer_bytes = 8 * 1024 * 1024;
+
 struct journal {
 	int fd;
 	struct sockaddr_un address;
 	struct sbuf datagram; /* reused */
-	uint64_t dropped_total;
-	uint64_t untold; /* dropped since the last record that got through */
+	struct bucket crowd;
+	uint64_t refused_total, held_back_total;
+	uint64_t told_refused, told_held_back; /* what of these was told */
+	uint64_t lost_before;                  /* their sum when we last thought of telling */
+	usec_t told_at;
 };
 
 bool journal_is_stderr(void)
@@ -55,6 +74,9 @@ int journal_open(const char *path, struct journal **ret_journal)
 		free(journal);
 		return r;
 	}
+	(void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes,
+		sizeof send_buffer_bytes); /* with less, more is dropped and counted */
+	journal->crowd.rate = crowd_rate;
 	journal->address.sun_family = AF_UNIX;
 	(void)snprintf(journal->address.sun_path, sizeof journal->address.sun_path, "%s",
 		path); /* its length was checked */
@@ -105,9 +127,27 @@ static bool send_record(struct journal *journal, const struct log_record *record
 		       sizeof journal->address) == (ssize_t)out->len;
 }
 
-static void tell_dropped(struct journal *journal)
+/* Only what is said of single endpoints can come in a crowd. */
+static bool is_of_endpoint(const struct log_record *record)
 {
-	char message[160], count[24];
+	return record->n_fields > 0 && strcmp(record->fields[0].name, "ENDPOINT") == 0;
+}
+
+void journal_sink(void *ctx, const struct log_record *record)
+{
+	struct journal *journal = ctx;
+
+	if (is_of_endpoint(record) && !bucket_take(&journal->crowd, clock_monotonic()))
+		journal->held_back_total++;
+	else if (!send_record(journal, record))
+		journal->refused_total++;
+}
+
+static bool send_loss(struct journal *journal, const char *state)
+{
+	uint64_t refused = journal->refused_total - journal->told_refused;
+	uint64_t held_back = journal->held_back_total - journal->told_held_back;
+	char message[256], count[24];
 	struct log_field field = { "DROPPED", count };
 	struct log_record record = {
 		.level = LOG_LEVEL_WARNING,
@@ -117,27 +157,32 @@ static void tell_dropped(struct journal *journal)
 		.n_fields = 1,
 	};
 
-	(void)snprintf(count, sizeof count, "%ju", (uintmax_t)journal->untold); /* fits */
+	(void)snprintf(count, sizeof count, "%" PRIu64, refused + held_back); /* fits */
 	(void)snprintf(message, sizeof message,
-		"%s log records were dropped because the journal did not take them; checks went on",
-		count); /* fits */
-	if (send_record(journal, &record))
-		journal->untold = 0;
+		"%s log records were dropped: %" PRIu64 " that the journal did not take, %" PRIu64
+		" beyond %u in %u s; checks went on; now %s",
+		count, refused, held_back, crowd_rate.count,
+		(unsigned)(crowd_rate.per / USEC_PER_SEC), state); /* a long state may be cut */
+	return send_record(journal, &record);
 }
 
-void journal_sink(void *ctx, const struct log_record *record)
+void journal_tell_loss(struct journal *journal, const char *state)
 {
-	struct journal *journal = ctx;
+	uint64_t lost = journal_dropped_total(journal);
+	bool goes_on = lost != journal->lost_before;
+	usec_t now = clock_monotonic();
 
-	if (journal->untold > 0)
-		tell_dropped(journal);
-	if (send_record(journal, record))
+	journal->lost_before = lost;
+	if (lost == journal->told_refused + journal->told_held_back)
 		return;
-	journal->dropped_total++;
-	journal->untold++;
+	if ((goes_on && now < journal->told_at + telling_distance) || !send_loss(journal, state))
+		return;
+	journal->told_refused = journal->refused_total;
+	journal->told_held_back = journal->held_back_total;
+	journal->told_at = now;
 }
 
 uint64_t journal_dropped_total(const struct journal *journal)
 {
-	return journal->dropped_total;
+	return journal->refused_total + journal->held_back_total;
 }

@@ -81,6 +81,7 @@ static bool is_news(const struct transition *transition)
 static void on_transition(const struct transition *transition)
 {
 	const struct endpoint_view *endpoint = transition->endpoint;
+	const struct reason_desc *reason = reason_desc(endpoint->reason);
 	const struct result *why = transition->why;
 	_cleanup_(sbuf_fini) struct sbuf message = { .limit = 512 };
 	char lasted[NUMBER_SIZE], status[NUMBER_SIZE], attempts[NUMBER_SIZE];
@@ -107,13 +108,15 @@ static void on_transition(const struct transition *transition)
 				{ "OLD_STATE", state_token(transition->from) },
 				{ "EVIDENCE", endpoint->evidence },
 				{ "REASON", reason_token(endpoint->reason) },
-				{ "PHASE", phase_token(reason_desc(endpoint->reason)->phase) },
+				{ "REASON_TEXT", reason->text },
+				{ "ADVICE", reason->advice },
+				{ "PHASE", phase_token(reason->phase) },
 				{ "DETAIL", why && why->detail[0] != '\0' ? why->detail : NULL },
 				{ "HTTP_STATUS", has_status ? status : NULL },
 				{ "ATTEMPTS", why ? attempts : NULL },
 				{ "DURATION_USEC", lasted },
 			},
-		.n_fields = 13,
+		.n_fields = 15,
 	});
 }
 

@@ -20,3 +20,4 @@
 #define MSG_CLOCK_JUMPED     "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d0d"
 #define MSG_CHECK_LOST       "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d0e"
 #define MSG_BUDGET_EXHAUSTED "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d0f"
+#define MSG_START_FAILED     "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d10"

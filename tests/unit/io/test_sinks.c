@@ -9,6 +9,7 @@
 #include "modelhealth/text/json.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -73,6 +74,7 @@ static const struct log_record record = { .level = LOG_LEVEL_WARNING,
 	.message = "endpoint chat-a: down\nPRIORITY=0",
 	.fields = fields,
 	.n_fields = 3 };
+static const struct log_record plain = { .level = LOG_LEVEL_INFO, .message = "stopping" };
 
 static void test_journal_gets_one_field_a_line_and_no_injected_ones(void **state)
 {
@@ -95,6 +97,8 @@ static void test_stopped_journal_loses_records_but_never_waits(void **state)
 	struct journal *journal;
 	uint64_t dropped;
 	unsigned received = 0;
+	const char *told;
+	char expected[40];
 
 	assert_int_equal(journal_open(fake->path, &journal), 0);
 	for (unsigned i = 0; i < 2000; i++)
@@ -104,11 +108,68 @@ static void test_stopped_journal_loses_records_but_never_waits(void **state)
 	while (receive(fake)[0] != '\0')
 		received++;
 	assert_int_equal(received + dropped, 2000);
-	/* When it reads again, the first thing it hears is how many are missing. */
+	/* When it reads again, it hears how many are missing, once and without another record. */
+	(void)snprintf(expected, sizeof expected, "DROPPED=%" PRIu64 "\n", dropped);
+	journal_tell_loss(journal, "2 up");
+	assert_non_null(strstr(told = receive(fake), expected));
+	assert_non_null(strstr(told, "checks went on; now 2 up\n"));
+	journal_tell_loss(journal, "2 up");
 	journal_sink(journal, &record);
-	assert_non_null(strstr(receive(fake), "log records were dropped"));
 	assert_non_null(strstr(receive(fake), "ENDPOINT=chat-a"));
+	assert_string_equal(receive(fake), "");
 	assert_int_equal(journal_dropped_total(journal), dropped);
+	journal_close(journal);
+}
+
+static void test_loss_is_told_when_the_journal_takes_it(void **state)
+{
+	struct fake *fake = *state;
+	struct journal *journal;
+	unsigned received = 0;
+
+	assert_int_equal(journal_open(fake->path, &journal), 0);
+	do
+		journal_sink(journal, &plain);
+	while (journal_dropped_total(journal) == 0);
+	journal_tell_loss(journal, "2 up"); /* its queue is full still */
+	journal_tell_loss(journal, "2 up");
+	while (strstr(receive(fake), plain.message))
+		received++;
+	assert_true(received > 0);
+	journal_tell_loss(journal, "2 up");
+	assert_non_null(strstr(receive(fake), "DROPPED=1\n"));
+	journal_close(journal);
+}
+
+/* journald would forget all records alike, the important ones too. */
+static void test_a_crowd_of_endpoints_leaves_room_for_the_rest(void **state)
+{
+	struct fake *fake = *state;
+	struct journal *journal;
+	unsigned received = 0;
+
+	assert_int_equal(journal_open(fake->path, &journal), 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		journal_sink(journal, &record);
+		received += strstr(receive(fake), "ENDPOINT=chat-a") ? 1 : 0;
+	}
+	assert_in_range(received, 4000, 4900); /* a token every 7.5 ms comes after */
+	assert_int_equal(journal_dropped_total(journal), 5000 - received);
+	for (unsigned i = 0; i < 100; i++) {
+		journal_sink(journal, &plain);
+		assert_non_null(strstr(receive(fake), plain.message));
+	}
+	journal_tell_loss(journal, "5000 down");
+	assert_non_null(strstr(receive(fake), "0 that the journal did not take"));
+	/* A loss that goes on is not told each time. */
+	while (journal_dropped_total(journal) == 5000 - received) {
+		journal_sink(journal, &record);
+		(void)receive(fake);
+	}
+	journal_tell_loss(journal, "5000 down");
+	assert_string_equal(receive(fake), "");
+	journal_tell_loss(journal, "5000 down");
+	assert_non_null(strstr(receive(fake), "DROPPED="));
 	journal_close(journal);
 }
 
@@ -261,6 +322,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_journal_gets_one_field_a_line_and_no_injected_ones),
 		cmocka_unit_test(test_stopped_journal_loses_records_but_never_waits),
+		cmocka_unit_test(test_loss_is_told_when_the_journal_takes_it),
+		cmocka_unit_test(test_a_crowd_of_endpoints_leaves_room_for_the_rest),
 		cmocka_unit_test(test_missing_journal_is_counted),
 		cmocka_unit_test(test_console_text_is_one_clean_line),
 		cmocka_unit_test(test_console_json_is_json_with_all_fields),
