@@ -2,6 +2,7 @@
 """Hostile and broken configuration (Y1-Y8)."""
 
 import os
+import pathlib
 import re
 import resource
 
@@ -92,6 +93,16 @@ def assert_rejected(files, content, *needles, line=None, seconds=2.0):
 def test_good_file_passes(files):
     code, text, _ = files.check(good(files))
     assert code == 0, text
+
+
+def test_first_file_watches_nothing_and_its_samples_are_good(files):
+    first = pathlib.Path(__file__).parents[2] / "config/first.yaml"
+    code, text, _ = files.check(first.read_text())
+    assert code == 0 and "0 endpoints" in text, text
+    files.write("credentials/keys_chat", MARKER)
+    samples = re.sub(r"^  #(- |  )", r"  \1", first.read_text(), flags=re.MULTILINE)
+    code, text, _ = files.check(samples, env={"CREDENTIALS_DIRECTORY": f"{files.path}/credentials"})
+    assert code == 0 and f"{samples.count('- name:')} endpoints" in text, text
 
 
 # ---- Y1, Y2, Y3: bombs ----
