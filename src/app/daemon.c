@@ -10,6 +10,7 @@
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/engine/engine.h"
 #include "modelhealth/engine/status.h"
+#include "modelhealth/io/inherited.h"
 #include "modelhealth/io/loader.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/io/notify.h"
@@ -29,6 +30,10 @@ static const usec_t reload_distance = USEC_PER_SEC / 2;
 /* A host that is short of CPU is told so at this pace, not with each turn. */
 static const usec_t complaint_distance = 60 * USEC_PER_SEC;
 
+/* At the end, clients that are being served may finish: so long, looked at so often. */
+static const usec_t drain_deadline = USEC_PER_SEC;
+static const usec_t drain_interval = 5 * USEC_PER_MSEC;
+
 /* Housekeeping that needs no more precision: status line, counters of others. */
 static const usec_t pulse_interval = USEC_PER_SEC;
 
@@ -39,9 +44,11 @@ struct daemon {
 	struct status *status;
 	struct loader *loader;
 	struct notify notify;
-	struct timer pulse, watchdog, reload;
+	struct inherited inherited; /* during the start */
+	struct timer pulse, watchdog, reload, drain;
 	usec_t watchdog_interval;
 	usec_t reloaded_at;                  /* monotonic */
+	usec_t drained_by;                   /* monotonic */
 	usec_t paused_until;                 /* the last pause that was told */
 	usec_t stall_told_at, pause_told_at; /* monotonic, 0 = never */
 	unsigned generation;
@@ -313,7 +320,19 @@ static void on_second_terminate(int signal_number)
 	_exit(EXIT_OK); /* asked twice: someone is in a hurry */
 }
 
-/* The loop ends now and hears no more signals; a load under way may still keep us. */
+/* Whoever has been accepted gets his answer, unless he takes too long. */
+static void on_drain(struct timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, drain);
+	struct timers *timers = timers_of(daemon);
+
+	if (!status_is_serving(daemon->status) || timers->now >= daemon->drained_by)
+		loop_stop(daemon->services.io.loop);
+	else
+		(void)timer_set(timers, timer, timers->now + drain_interval); /* has its place */
+}
+
+/* The loop soon ends and hears no more signals; a load under way may still keep us. */
 static void on_terminate(void *arg, int signal_number)
 {
 	const struct sigaction at_once = { .sa_handler = on_second_terminate };
@@ -325,7 +344,10 @@ static void on_terminate(void *arg, int signal_number)
 	daemon->is_stopping = true;
 	notify_send(&daemon->notify, "STOPPING=1\nSTATUS=stopping");
 	log_printf(LOG_LEVEL_INFO, MSG_STOPPING, "stopping; checks under way are abandoned");
-	loop_stop(daemon->services.io.loop);
+	engine_stop(daemon->engine);
+	status_drain(daemon->status);
+	daemon->drained_by = timers_of(daemon)->now + drain_deadline;
+	on_drain(&daemon->drain);
 }
 
 static int watch_signals(struct daemon *daemon)
@@ -351,6 +373,15 @@ static uint64_t make_seed(void)
 	/* Only spreads load; the clock will do where there is no randomness yet. */
 	return getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed ? seed
 									   : clock_realtime();
+}
+
+static int adopt_listeners(struct daemon *daemon)
+{
+	int fd, r = 0;
+
+	while (r == 0 && (fd = inherited_take_listener(&daemon->inherited)) >= 0)
+		r = status_adopt(daemon->status, fd);
+	return r;
 }
 
 static int build(struct daemon *daemon)
@@ -380,6 +411,8 @@ static int build(struct daemon *daemon)
 			},
 			&daemon->status);
 	if (r == 0)
+		r = adopt_listeners(daemon);
+	if (r == 0)
 		r = loader_new(loop, daemon->options->config_path, daemon->options->profiles_dir,
 			check_kinds, on_loaded, daemon, &daemon->loader);
 	if (r == 0)
@@ -402,11 +435,12 @@ static int start(struct daemon *daemon, struct config *config)
 	daemon->pulse.fn = on_pulse;
 	daemon->watchdog.fn = on_watchdog;
 	daemon->reload.fn = on_reload_timer;
+	daemon->drain.fn = on_drain;
 	daemon->watchdog_interval = notify_watchdog_interval();
 	on_pulse(&daemon->pulse);
 	if (daemon->watchdog_interval > 0)
 		on_watchdog(&daemon->watchdog);
-	/* Room for the three timers of this file came with engine_apply's reservation. */
+	/* Room for the four timers of this file came with engine_apply's reservation. */
 	must(timers_next(timers) != USEC_NEVER);
 	log_printf(LOG_LEVEL_INFO, MSG_STARTED,
 		"modelhealthd " MODELHEALTH_VERSION " is monitoring %zu endpoints from %s",
@@ -438,10 +472,12 @@ int run_daemon(const struct options *options)
 		take_down(&daemon);
 		return EXIT_CONFIG;
 	}
+	inherited_open(&daemon.inherited);
 	r = build(&daemon);
 	if (r == 0)
 		r = start(&daemon, config);
 	config_unref(config);
+	inherited_close(&daemon.inherited);
 	if (r == 0)
 		r = loop_run(daemon.services.io.loop);
 	take_down(&daemon);

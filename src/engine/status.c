@@ -8,6 +8,7 @@
 #include "modelhealth/base/log.h"
 #include "modelhealth/base/messages.h"
 #include "modelhealth/io/httpd.h"
+#include "modelhealth/io/listen.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/outputs/outputs.h"
 #include "modelhealth/text/write.h"
@@ -513,7 +514,24 @@ int status_listen(
 
 int status_adopt(struct status *status, int fd)
 {
-	return httpd_adopt(status->server, fd);
+	char where[LISTEN_TEXT_SIZE];
+	int r;
+
+	listen_describe(fd, where);
+	r = httpd_adopt(status->server, fd);
+	if (r == 0)
+		log_info("listening on %s, a socket of the service manager", where);
+	return r;
+}
+
+void status_drain(struct status *status)
+{
+	httpd_drain(status->server);
+}
+
+bool status_is_serving(const struct status *status)
+{
+	return httpd_stats(status->server)->clients > 0;
 }
 
 uint16_t status_port(const struct status *status, const char *address)

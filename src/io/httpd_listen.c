@@ -30,7 +30,7 @@ static LIST_HEAD(, httpd) servers = LIST_HEAD_INITIALIZER(servers);
 
 static bool may_accept(const struct httpd *server, const struct listener *listener)
 {
-	if (server->exhausted || !server->prepared)
+	if (server->exhausted || server->draining || !server->prepared)
 		return false;
 	if (listener->socket.is_unix)
 		return server->n_local < min_of((unsigned)MAX_LOCAL_CLIENTS, server->clients_max);
@@ -195,12 +195,18 @@ fail:
 
 /* ---- all of them ---- */
 
+static bool serves(const struct listener *listener, const char *address)
+{
+	return listener->address ? strcmp(listener->address, address) == 0
+				 : listen_covers(listener->socket.fd, address);
+}
+
 static struct listener *find_listener(const struct httpd *server, const char *address)
 {
 	struct listener *listener;
 
 	TAILQ_FOREACH (listener, &server->listeners, link)
-		if (listener->bound && listener->address && strcmp(listener->address, address) == 0)
+		if (listener->bound && serves(listener, address))
 			return listener;
 	return NULL;
 }
@@ -264,6 +270,18 @@ int httpd_adopt(struct httpd *server, int fd)
 	}
 	socket.is_unix = address.ss_family == AF_UNIX;
 	return listener_add(server, NULL, &socket, &listener);
+}
+
+void httpd_drain(struct httpd *server)
+{
+	struct listener *listener;
+
+	server->draining = true;
+	/* Stopping only defers their end, so the list stays as it is. */
+	TAILQ_FOREACH (listener, &server->listeners, link)
+		if (listener->address)
+			listener_stop(listener);
+	listeners_update(server);
 }
 
 bool httpd_is_listening(const struct httpd *server, const char *address)

@@ -42,7 +42,7 @@ TAILQ_HEAD(listener_list, listener);
 
 struct listener {
 	struct httpd *server;
-	char *address; /* as configured; NULL = adopted */
+	char *address; /* as configured; NULL = adopted: never closed before the end */
 	struct listen_socket socket;
 	struct evhttp *http;
 	struct evhttp_bound_socket *bound; /* NULL once it stopped listening */
@@ -97,7 +97,7 @@ struct httpd {
 	struct timer render, resume;
 	struct task sweep; /* frees listeners that stopped and have no clients left */
 	int spare_fd;      /* given up to accept and close one client when descriptors are out */
-	bool exhausted;
+	bool exhausted, draining;
 	unsigned n_tcp, n_local;
 	size_t held;
 	struct httpd_stats stats;

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void inherited_open(struct inherited *inherited)
@@ -30,16 +31,32 @@ void inherited_open(struct inherited *inherited)
 	free(names);
 }
 
+static int take(struct inherited_fd *item)
+{
+	int fd = item->fd;
+
+	item->fd = -1;
+	return fd;
+}
+
 int inherited_take(struct inherited *inherited, const char *name)
 {
 	for (size_t i = 0; i < inherited->n; i++) {
 		struct inherited_fd *item = &inherited->item[i];
-		int fd = item->fd;
 
-		if (fd < 0 || strcmp(item->name, name) != 0)
-			continue;
-		item->fd = -1;
-		return fd;
+		if (item->fd >= 0 && strcmp(item->name, name) == 0)
+			return take(item);
+	}
+	return -1;
+}
+
+int inherited_take_listener(struct inherited *inherited)
+{
+	for (size_t i = 0; i < inherited->n; i++) {
+		struct inherited_fd *item = &inherited->item[i];
+
+		if (item->fd >= 0 && sd_is_socket(item->fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+			return take(item);
 	}
 	return -1;
 }

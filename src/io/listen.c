@@ -180,3 +180,92 @@ void listen_close(const char *address, struct listen_socket *socket)
 	closep(&socket->fd);
 	socket->fd = -1;
 }
+
+/* ---- sockets that somebody else opened ---- */
+
+static bool is_wildcard(const struct sockaddr_storage *address)
+{
+	static const struct in6_addr any = IN6ADDR_ANY_INIT;
+
+	if (address->ss_family == AF_INET)
+		return ((const struct sockaddr_in *)address)->sin_addr.s_addr == INADDR_ANY;
+	return memcmp(&((const struct sockaddr_in6 *)address)->sin6_addr, &any, sizeof any) == 0;
+}
+
+static in_port_t port_of(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET ? ((const struct sockaddr_in *)address)->sin_port
+					     : ((const struct sockaddr_in6 *)address)->sin6_port;
+}
+
+/* [::] takes IPv4 too unless it was told not to. */
+static bool takes_both(int fd)
+{
+	int v6only = 1;
+	socklen_t len = sizeof v6only;
+
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && v6only == 0;
+}
+
+static bool covers_tcp(int fd, const struct sockaddr_storage *bound, const char *text)
+{
+	struct sockaddr_storage wanted;
+	socklen_t len;
+
+	if ((bound->ss_family != AF_INET && bound->ss_family != AF_INET6) ||
+		parse_tcp(text, &wanted, &len) < 0 || port_of(bound) != port_of(&wanted))
+		return false;
+	if (is_wildcard(bound))
+		return bound->ss_family == wanted.ss_family ||
+		       (bound->ss_family == AF_INET6 && takes_both(fd));
+	if (bound->ss_family != wanted.ss_family)
+		return false;
+	if (bound->ss_family == AF_INET)
+		return ((const struct sockaddr_in *)bound)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)&wanted)->sin_addr.s_addr;
+	return memcmp(&((const struct sockaddr_in6 *)bound)->sin6_addr,
+		       &((const struct sockaddr_in6 *)&wanted)->sin6_addr,
+		       sizeof(struct in6_addr)) == 0;
+}
+
+/* Zeroed beforehand, so that the path of a unix socket ends with a NUL. */
+static bool read_bound(int fd, struct sockaddr_storage *ret_bound)
+{
+	socklen_t len = sizeof *ret_bound - 1;
+
+	*ret_bound = (struct sockaddr_storage){ 0 };
+	return getsockname(fd, (struct sockaddr *)ret_bound, &len) == 0;
+}
+
+bool listen_covers(int fd, const char *address)
+{
+	const char *path = unix_path(address);
+	struct sockaddr_storage bound;
+
+	if (!read_bound(fd, &bound))
+		return false;
+	if (path)
+		return bound.ss_family == AF_UNIX &&
+		       strcmp(((const struct sockaddr_un *)&bound)->sun_path, path) == 0;
+	return covers_tcp(fd, &bound, address);
+}
+
+void listen_describe(int fd, char ret_text[static LISTEN_TEXT_SIZE])
+{
+	struct sockaddr_storage bound;
+	char host[INET6_ADDRSTRLEN];
+	const void *in = &((const struct sockaddr_in *)&bound)->sin_addr;
+	const void *in6 = &((const struct sockaddr_in6 *)&bound)->sin6_addr;
+
+	if (!read_bound(fd, &bound))
+		bound.ss_family = AF_UNSPEC;
+	if (bound.ss_family == AF_INET && inet_ntop(AF_INET, in, host, sizeof host))
+		(void)snprintf(ret_text, LISTEN_TEXT_SIZE, "%s:%u", host, ntohs(port_of(&bound)));
+	else if (bound.ss_family == AF_INET6 && inet_ntop(AF_INET6, in6, host, sizeof host))
+		(void)snprintf(ret_text, LISTEN_TEXT_SIZE, "[%s]:%u", host, ntohs(port_of(&bound)));
+	else if (bound.ss_family == AF_UNIX)
+		(void)snprintf(ret_text, LISTEN_TEXT_SIZE, "unix:%s",
+			((const struct sockaddr_un *)&bound)->sun_path);
+	else
+		(void)snprintf(ret_text, LISTEN_TEXT_SIZE, "another address");
+}

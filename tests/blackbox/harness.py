@@ -6,6 +6,7 @@ one short-named temporary directory per daemon (unix socket paths end at 107 byt
 """
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -241,6 +242,32 @@ def assert_no_sanitizer(text):
         assert mark not in text, f"sanitizer report:\n{text}"
 
 
+class handing_over:
+    """Descriptors on their way to a new process as $LISTEN_FDS, by way of a shell that renumbers
+    them and knows its own process id."""
+
+    ABOVE = 200  # out of the way of the numbers that they get
+
+    def __init__(self, inherit):
+        self.inherit = inherit
+        self.fds = []
+        self.wrapper = []
+
+    def __enter__(self):
+        if not self.inherit:
+            return self
+        self.fds = [fcntl.fcntl(item, fcntl.F_DUPFD, self.ABOVE) for _, item in self.inherit]
+        moves = " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(self.fds))
+        names = ":".join(name for name, _ in self.inherit)
+        self.wrapper = ["bash", "-c", f"exec {moves}; export LISTEN_PID=$$"
+                        f" LISTEN_FDS={len(self.fds)} LISTEN_FDNAMES={names}; exec \"$@\"", "bash"]
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        for fd in self.fds:
+            os.close(fd)
+
+
 class Daemon:
     """A running modelhealthd with a config file, a unix and a TCP status listener.
 
@@ -248,7 +275,7 @@ class Daemon:
     """
 
     def __init__(self, config, *args, env=None, rlimits=None, wrapper=(), status=None,
-                 log_to=None, journal=False):
+                 log_to=None, journal=False, inherit=()):
         self.directory = tempfile.mkdtemp(prefix="mh-")
         self.config_path = os.path.join(self.directory, "modelhealthd.yaml")
         self.socket_path = os.path.join(self.directory, "status.sock")
@@ -260,6 +287,7 @@ class Daemon:
         self.wrapper = list(wrapper)
         self.log_to = log_to  # a descriptor instead of the file that stderr() reads
         self.journal = journal  # say, as systemd does, that stderr is the journal
+        self.inherit = inherit  # [(name, socket or descriptor)] as from a service manager
         self.process = None
         self.notify = None
         self.stopped = False
@@ -295,14 +323,15 @@ class Daemon:
     def start(self, ready_seconds=10):
         self.notify = DatagramSink(os.path.join(self.directory, "notify.sock"))
         environment = clean_environment(NOTIFY_SOCKET=self.notify.path, **self.env)
-        with open(self.stderr_path, "wb") as stderr:
+        with open(self.stderr_path, "wb") as stderr, handing_over(self.inherit) as handed:
             if self.journal:
                 status = os.fstat(stderr.fileno())
                 environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
             self.process = subprocess.Popen(
-                self.wrapper + [binary(), "--config", self.config_path, *self.args],
+                self.wrapper + handed.wrapper
+                + [binary(), "--config", self.config_path, *self.args],
                 env=environment, stdin=subprocess.DEVNULL, stdout=stderr,
-                stderr=self.log_to or stderr,
+                stderr=self.log_to or stderr, pass_fds=handed.fds,
                 preexec_fn=self._limit if self.rlimits else None)
         if ready_seconds:
             self.wait_ready(ready_seconds)

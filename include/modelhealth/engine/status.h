@@ -35,8 +35,15 @@ int status_listen(
 /* Answers all who asked for a reload. errors NULL = it is live; else all errors as text. */
 void status_reloaded(struct status *status, const char *errors);
 
-/* Serves a socket that already listens, from the service manager. Takes fd. 0 or -errno. */
+/* Serves a socket of the service manager that already listens, to the end; an address of a
+ * configuration that it covers is not bound again. Logged. Takes fd. 0 or -errno. */
 int status_adopt(struct status *status, int fd);
+
+/* Accepts no more clients, so that a successor on an adopted socket finds them waiting. */
+void status_drain(struct status *status);
+
+/* Whether a client is still being served. */
+bool status_is_serving(const struct status *status);
 
 /* The TCP port behind a configured address, for ":0"; 0 for none. */
 uint16_t status_port(const struct status *status, const char *address);

@@ -61,8 +61,14 @@ int httpd_set_limits(struct httpd *server, const struct httpd_limits *limits);
 int httpd_listen(
 	struct httpd *server, const char *const *addresses, size_t n, const char **ret_failed);
 
-/* Serves a socket that already listens, on top of httpd_listen's. Takes fd. 0 or -errno. */
+/* Serves a socket that already listens, for as long as the server lives, whatever httpd_listen is
+ * told; where it is asked for an address that this socket covers, it opens no other. The socket's
+ * file is its owner's. Takes fd. 0 or -errno. */
 int httpd_adopt(struct httpd *server, int fd);
+
+/* Accepts no more clients; httpd_stats says how many are left. Who connects to an adopted socket
+ * waits there for the owner's next process, other listeners close. Not to be undone. */
+void httpd_drain(struct httpd *server);
 
 bool httpd_is_listening(const struct httpd *server, const char *address);
 

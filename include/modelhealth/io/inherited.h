@@ -28,5 +28,8 @@ void inherited_open(struct inherited *inherited);
 /* Hands over the next descriptor of that name, -1 without one. */
 int inherited_take(struct inherited *inherited, const char *name);
 
+/* Hands over the next stream socket that listens, whatever its name; -1 without one. */
+int inherited_take_listener(struct inherited *inherited);
+
 /* Closes what nobody took. */
 void inherited_close(struct inherited *inherited);

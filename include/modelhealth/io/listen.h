@@ -8,6 +8,10 @@
 
 #include "modelhealth/base/defs.h"
 
+enum {
+	LISTEN_TEXT_SIZE = 136 /* "unix:" and the longest name of a socket */
+};
+
 struct listen_socket {
 	int fd;
 	bool is_unix;
@@ -28,3 +32,10 @@ void listen_close(const char *address, struct listen_socket *socket);
 
 /* The same without closing, for an fd that somebody else closes. */
 void listen_remove_file(const char *address, const struct listen_socket *socket);
+
+/* Whether fd, which somebody else opened, is bound where listen_open would open address, or takes
+ * all that arrives there: the wildcard of its family, or of both. */
+bool listen_covers(int fd, const char *address);
+
+/* Where fd is bound, as it would be configured; "another address" for other families. */
+void listen_describe(int fd, char ret_text[static LISTEN_TEXT_SIZE]);

@@ -700,6 +700,176 @@ static void test_an_open_socket_can_be_adopted(void **state)
 	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
 }
 
+/* Opens a socket as a service manager would, and gives it to the server. */
+static struct listen_socket adopt(struct fixture *fixture, const char *where)
+{
+	struct listen_socket socket;
+	int ours;
+
+	assert_int_equal(listen_open(where, &socket), 0);
+	ours = dup(socket.fd);
+	assert_true(ours >= 0);
+	assert_int_equal(httpd_adopt(fixture->server, ours), 0);
+	return socket;
+}
+
+static uint16_t bound_port(int fd)
+{
+	struct sockaddr_in bound = { 0 };
+	socklen_t len = sizeof bound;
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &len), 0);
+	return ntohs(bound.sin_port);
+}
+
+static void test_an_address_that_an_adopted_socket_has_is_not_bound_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct listen_socket socket = adopt(fixture, address);
+	char own[LISTEN_TEXT_SIZE];
+	const char *addresses[] = { own };
+	const char *failed;
+
+	listen_describe(socket.fd, own);
+	assert_true(httpd_is_listening(fixture->server, own));
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
+	assert_int_equal(httpd_port(fixture->server, own), bound_port(socket.fd));
+	fixture->port = bound_port(socket.fd);
+	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
+	/* Neither an address that leaves the configuration nor a reload that fails closes it. */
+	addresses[0] = "nonsense";
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), -EINVAL);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
+	listen_close(own, &socket);
+}
+
+static void test_a_wildcard_covers_the_addresses_of_its_port(void **state)
+{
+	enum {
+		SAME = -1
+	};
+
+	static const struct {
+		const char *bound, *host;
+		int port;
+		bool covers;
+	} cases[] = {
+		{ "0.0.0.0:0", "127.0.0.1", SAME, true },
+		{ "0.0.0.0:0", "0.0.0.0", SAME, true },
+		{ "0.0.0.0:0", "[::1]", SAME, false },
+		{ "127.0.0.1:0", "127.0.0.1", SAME, true },
+		{ "127.0.0.1:0", "127.0.0.2", SAME, false },
+		{ "127.0.0.1:0", "0.0.0.0", SAME, false },
+		{ "127.0.0.1:0", "127.0.0.1", 1, false },
+		{ "127.0.0.1:0", "127.0.0.1", 0, false },
+		{ "127.0.0.1:0", "unix:/127.0.0.1", SAME, false },
+		{ "127.0.0.1:0", "nonsense", SAME, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct listen_socket socket;
+		char wanted[64];
+		int port = cases[i].port;
+
+		assert_int_equal(listen_open(cases[i].bound, &socket), 0);
+		(void)snprintf(wanted, sizeof wanted, "%s:%d", cases[i].host,
+			port == SAME ? bound_port(socket.fd) : port);
+		if (listen_covers(socket.fd, wanted) != cases[i].covers)
+			fail_msg("%s and %s", cases[i].bound, wanted);
+		listen_close(cases[i].bound, &socket);
+	}
+}
+
+static void test_ipv6_is_covered_by_its_own_and_ipv4_by_a_socket_of_both(void **state)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	_cleanup_(closep) int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof any;
+	const int off = 0;
+	char own[LISTEN_TEXT_SIZE], wanted[64];
+
+	(void)state;
+	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
+		skip(); /* a kernel without IPv6 */
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &len), 0);
+	listen_describe(fd, own);
+	(void)snprintf(wanted, sizeof wanted, "[::]:%u", ntohs(any.sin6_port));
+	assert_string_equal(own, wanted);
+	assert_true(listen_covers(fd, wanted));
+	(void)snprintf(wanted, sizeof wanted, "[::1]:%u", ntohs(any.sin6_port));
+	assert_true(listen_covers(fd, wanted));
+	(void)snprintf(wanted, sizeof wanted, "127.0.0.1:%u", ntohs(any.sin6_port));
+	assert_true(listen_covers(fd, wanted));
+}
+
+static void test_an_adopted_unix_socket_is_local_and_its_file_stays(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un bound = { .sun_family = AF_UNIX };
+	char path[64], own[LISTEN_TEXT_SIZE];
+	const char *addresses[] = { path };
+	const char *failed;
+	struct raw_client client;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	make_path(path, sizeof path);
+	(void)snprintf(bound.sun_path, sizeof bound.sun_path, "%s", path + 5);
+	assert_int_equal(bind(fd, (struct sockaddr *)&bound, sizeof bound), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	listen_describe(fd, own);
+	assert_string_equal(own, path);
+	assert_int_equal(httpd_adopt(fixture->server, fd), 0);
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
+	raw_open_unix(&client, fixture->loop, path + 5, "GET / HTTP/1.0\r\n\r\n");
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 200);
+	assert_true(fixture->is_local);
+	raw_close(&client);
+	assert_int_equal(httpd_listen(fixture->server, NULL, 0, &failed), 0);
+	fixture->server = httpd_free(fixture->server);
+	assert_int_equal(unlink(path + 5), 0); /* the owner's to remove */
+	remove_path(path);
+}
+
+static void test_draining_serves_who_is_in_and_leaves_others_to_the_successor(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct listen_socket socket = adopt(fixture, address);
+	struct raw_client in, late;
+
+	raw_open(&in, fixture->loop, bound_port(socket.fd), 1, request, 10);
+	while (httpd_stats(fixture->server)->clients == 0)
+		raw_run(fixture->loop, USEC_PER_MSEC);
+	httpd_drain(fixture->server);
+	raw_open(&late, fixture->loop, bound_port(socket.fd), 1, request, strlen(request));
+	in.len = strlen(request);
+	raw_resume(&in);
+	raw_finish(&in, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&in), 200);
+	raw_close(&in);
+	while (httpd_stats(fixture->server)->clients > 0)
+		raw_run(fixture->loop, USEC_PER_MSEC);
+	assert_false(late.closed);
+	assert_false(httpd_is_listening(fixture->server, address));
+
+	/* The successor, on the same socket. */
+	httpd_free(fixture->server);
+	assert_int_equal(httpd_new(&(struct httpd_setup){ .loop = fixture->loop,
+					   .on_request = on_request,
+					   .ctx = fixture },
+				 &fixture->server),
+		0);
+	assert_int_equal(httpd_adopt(fixture->server, socket.fd), 0);
+	raw_finish(&late, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&late), 200);
+	raw_close(&late);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
 int main(void)
@@ -726,6 +896,11 @@ int main(void)
 		TEST(test_a_listener_that_stays_is_not_touched_and_a_failure_changes_nothing),
 		TEST(test_a_closed_listener_still_answers_those_it_has),
 		TEST(test_an_open_socket_can_be_adopted),
+		TEST(test_an_address_that_an_adopted_socket_has_is_not_bound_again),
+		cmocka_unit_test(test_a_wildcard_covers_the_addresses_of_its_port),
+		cmocka_unit_test(test_ipv6_is_covered_by_its_own_and_ipv4_by_a_socket_of_both),
+		TEST(test_an_adopted_unix_socket_is_local_and_its_file_stays),
+		TEST(test_draining_serves_who_is_in_and_leaves_others_to_the_successor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
