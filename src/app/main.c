@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,6 +204,17 @@ static void fill_standard_fds(void)
 		(void)close(fd);
 }
 
+/* A core holds the keys that we hold. LimitCORE=0 (as in the unit, and usual in a shell) is no bar
+ * where the kernel pipes cores to a program: that has to be told apart. With a higher limit a core
+ * is wanted. It also keeps other processes of our user from reading our memory and environment. */
+static void refuse_core(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
+		(void)prctl(PR_SET_DUMPABLE, 0); /* cannot fail for 0 */
+}
+
 int main(int argc, char **argv)
 {
 	static int (*const modes[])(const struct options *) = {
@@ -216,6 +229,7 @@ int main(int argc, char **argv)
 	int code;
 
 	fill_standard_fds();
+	refuse_core();
 	code = options_parse(argc, argv, &options);
 	tune_malloc();
 	return code >= 0 ? code : modes[options.mode](&options);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	MAX_VALUE_BYTES = 256 * 1024, /* of one scalar after substitution */
@@ -63,9 +64,9 @@ static const char *resolve_path(struct loader *loader, const char *file, const c
 
 /* ---- ${...} ---- */
 
-/* Adds a secret file's content, without its last line end. */
-static int add_file(
-	struct loader *loader, const struct node *node, const char *path, struct sbuf *out)
+/* Adds a secret file's content, without its last line end; what = how errors call the file. */
+static int add_file(struct loader *loader, const struct node *node, const char *what,
+	const char *path, struct sbuf *out)
 {
 	struct readfile file = READFILE_INIT;
 	const char *problem = readfile(path, CONFFILE_MAX_SECRET_BYTES, &file);
@@ -86,8 +87,8 @@ static int add_file(
 	if (!problem)
 		sbuf_add(out, file.data, len);
 	readfile_fini(&file);
-	return problem ? conf_error(
-				 &loader->scope, node, "cannot use the file %s: %s", path, problem)
+	return problem ? conf_error(&loader->scope, node, "cannot use the %s %s: %s", what, path,
+				 problem)
 		       : 0;
 }
 
@@ -111,7 +112,7 @@ static int put_file(
 {
 	const char *path = resolve_path(loader, node->file, name);
 
-	return path ? add_file(loader, node, path, out) : -ENOMEM;
+	return path ? add_file(loader, node, "file", path, out) : -ENOMEM;
 }
 
 static int put_credential(
@@ -127,7 +128,15 @@ static int put_credential(
 			"there are no credentials: CREDENTIALS_DIRECTORY is not set (systemd sets it "
 			"for LoadCredential=)");
 	path = arena_printf(&loader->arena, "%s/%s", directory, name);
-	return path ? add_file(loader, node, path, out) : -ENOMEM;
+	if (!path)
+		return -ENOMEM;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return conf_error(&loader->scope, node,
+			"there is no credential %s: no %s (LoadCredential=ID:PATH in the unit makes "
+			"ID of a file, and ID_FILE of each file in a directory, when the service "
+			"starts)",
+			name, path);
+	return add_file(loader, node, "credential", path, out);
 }
 
 static const struct source {

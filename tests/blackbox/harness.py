@@ -33,6 +33,11 @@ SANITIZER_MARKS = ("Sanitizer", "runtime error:")
 
 POLL_SECONDS = 0.02
 
+# With no right to a core the daemon is closed to us as well: its /proc to a user who is not root,
+# its memory to LeakSanitizer. One byte is too little for a core, and a right.
+if hard_limit := resource.getrlimit(resource.RLIMIT_CORE)[1]:
+    resource.setrlimit(resource.RLIMIT_CORE, (1, hard_limit))
+
 
 class Timeout(AssertionError):
     """A condition did not come true before its deadline."""
@@ -225,6 +230,8 @@ def clean_environment(**more):
     drop = re.compile(r"(?i)^(notify_socket|watchdog_.*|journal_stream|invocation_id|listen_.*"
                       r"|credentials_directory|pytest_.*|.*_proxy)$")
     kept = {key: value for key, value in os.environ.items() if not drop.match(key)}
+    # AddressSanitizer would take the right to a core away.
+    kept["ASAN_OPTIONS"] = ":".join(filter(None, [kept.get("ASAN_OPTIONS"), "disable_coredump=0"]))
     kept.update({key: str(value) for key, value in more.items() if value is not None})
     return kept
 

@@ -267,6 +267,11 @@ static void test_credentials_come_from_their_directory(void **state)
 		0);
 	assert_loads(fixture, ENDPOINT "    api_key: ${credential:chat-key}\n");
 	assert_string_equal(secret_expose(params(fixture, 0)->api_key), MARKER);
+	assert_error(fixture, ENDPOINT "    api_key: ${credential:chat}\n",
+		"there is no credential chat: no ");
+	put(fixture, "credentials/two-lines", MARKER "\nX: y");
+	assert_error(fixture, ENDPOINT "    api_key: ${credential:two-lines}\n",
+		"credentials/two-lines: it holds control characters or more than one line");
 	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
 	assert_error(fixture, ENDPOINT "    api_key: ${credential:chat-key}\n",
 		"CREDENTIALS_DIRECTORY is not set");
