@@ -30,7 +30,9 @@ int main(void)
 	struct sbuf page = SBUF_INIT;
 	size_t written;
 
-	world_open(&world, 1);
+	world_open(&world, REASON_N);
+	for (unsigned i = 0; i < REASON_N; i++)
+		world.views[i].reason = i;
 	fill(&world, &tokens);
 	(void)world_render(&world, &output_prom, NULL, &page);
 	written = fwrite(page.data, 1, page.len, stdout);
