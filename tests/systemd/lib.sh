@@ -93,7 +93,6 @@ install_modelhealthd() {
 	journalctl --update-catalog
 	systemctl daemon-reload
 	config=$(property Environment | sed -n 's/.*MODELHEALTHD_CONFIG=\([^ ]*\).*/\1/p')
-	mkdir -p "$(dirname "$config")/keys"
 }
 
 # write_config TEXT: the whole configuration file.
