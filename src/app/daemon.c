@@ -11,6 +11,7 @@
 #include "modelhealth/engine/engine.h"
 #include "modelhealth/engine/status.h"
 #include "modelhealth/io/inherited.h"
+#include "modelhealth/io/keeper.h"
 #include "modelhealth/io/loader.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/io/notify.h"
@@ -20,6 +21,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -45,6 +47,8 @@ struct daemon {
 	struct loader *loader;
 	struct notify notify;
 	struct inherited inherited; /* during the start */
+	struct keeper *keeper;      /* NULL = states end with this process */
+	struct keeper_found found;
 	struct timer pulse, watchdog, reload, drain;
 	usec_t watchdog_interval;
 	usec_t reloaded_at;                  /* monotonic */
@@ -245,7 +249,8 @@ static void begin_reload(struct daemon *daemon)
 		return;
 	}
 	daemon->is_loading = r == 0;
-	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
+	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		clock_monotonic() - CLOCK_HEAD_START);
 	if (r < 0) {
 		_cleanup_(sbuf_fini) struct sbuf errors = SBUF_INIT;
 
@@ -364,6 +369,88 @@ static int watch_signals(struct daemon *daemon)
 	return r;
 }
 
+/* ---- what outlives us ---- */
+
+/* The first of the directories that the service manager made for us; NULL without. */
+static const char *state_directory(char *path, size_t size)
+{
+	const char *paths = getenv("STATE_DIRECTORY");
+	int len = paths ? (int)strcspn(paths, ":") : 0;
+
+	if (len == 0 || (size_t)snprintf(path, size, "%.*s", len, paths) >= size)
+		return NULL;
+	return path;
+}
+
+/* Without it monitoring does its work all the same. */
+static void open_keeper(struct daemon *daemon)
+{
+	char path[256];
+	const struct keeper_setup setup = {
+		.inherited = &daemon->inherited,
+		.notify = &daemon->notify,
+		.directory = state_directory(path, sizeof path),
+		.now = timers_of(daemon)->now,
+		.real = timers_of(daemon)->real,
+	};
+	int r;
+
+	if (daemon->notify.fd < 0 && !setup.directory)
+		return;
+	r = keeper_new(&setup, &daemon->keeper, &daemon->found);
+	if (daemon->found.problem[0] != '\0')
+		log_printf(LOG_LEVEL_ERR, MSG_STATE_BROKEN, "%s; monitoring begins afresh",
+			daemon->found.problem);
+	if (r < 0)
+		log_printf(LOG_LEVEL_WARNING, MSG_STATE_NOT_KEPT,
+			"no memory for states (%s); the next start begins afresh", strerror(-r));
+}
+
+static struct engine_keeper engine_keeper(struct daemon *daemon)
+{
+	return daemon->keeper ? (struct engine_keeper){ .layout = keeper_layout,
+		.commit = keeper_commit,
+		.ctx = daemon->keeper }
+			      : (struct engine_keeper){ 0 };
+}
+
+/* After the first configuration: what was found is live now, in the ledger of this process. */
+static void end_recall(struct daemon *daemon)
+{
+	const struct self_view *self = engine_self(daemon->engine);
+	const struct ledger_image *image = daemon->found.image;
+	int r;
+
+	if (image)
+		log_printf(LOG_LEVEL_INFO, MSG_STATE_RESTORED,
+			"%zu checks go on where they were %" PRIu64
+			" s ago (kept by %s); %zu records fit no check of today or were broken",
+			self->state_restored,
+			ledger_age(image, timers_of(daemon)->now) / USEC_PER_SEC,
+			daemon->found.source, self->state_dropped);
+	daemon->found.image = NULL;
+	r = daemon->keeper ? keeper_forget(daemon->keeper) : 0;
+	if (r < 0)
+		log_printf(LOG_LEVEL_WARNING, MSG_STATE_NOT_KEPT,
+			"the file of states cannot be removed (%s); after a crash it may be taken "
+			"for newer than it is",
+			strerror(-r));
+}
+
+/* What never was live must not take the place of what was. */
+static void save_states(const struct daemon *daemon)
+{
+	int r = daemon->keeper && daemon->generation > 0
+			? keeper_save(daemon->keeper, clock_monotonic(), clock_realtime())
+			: 0;
+
+	if (r < 0)
+		log_printf(LOG_LEVEL_ERR, MSG_STATE_NOT_KEPT,
+			"states cannot be saved (%s); unless this is a restart by the service "
+			"manager, all checks begin afresh",
+			strerror(-r));
+}
+
 /* ---- life ---- */
 
 static uint64_t make_seed(void)
@@ -393,9 +480,11 @@ static int build(struct daemon *daemon)
 		return r;
 	loop = daemon->services.io.loop;
 	loop_on_stall(loop, on_stall, daemon);
+	open_keeper(daemon);
 	r = engine_new(
 		&(struct engine_setup){
 			.timers = loop_timers(loop),
+			.keeper = engine_keeper(daemon),
 			.io = &daemon->services.io,
 			.seed = make_seed(),
 			.outputs = outputs,
@@ -426,12 +515,16 @@ static int start(struct daemon *daemon, struct config *config)
 {
 	_cleanup_(sbuf_fini) struct sbuf errors = { .limit = 4096 };
 	struct timers *timers = timers_of(daemon);
-	int r = apply(daemon, config, &errors);
+	int r;
 
+	if (daemon->found.image)
+		engine_recall(daemon->engine, daemon->found.image);
+	r = apply(daemon, config, &errors);
 	if (r < 0) {
 		log_printf(LOG_LEVEL_ERR, MSG_START_FAILED, "cannot start: %s", sbuf_str(&errors));
 		return r;
 	}
+	end_recall(daemon);
 	daemon->pulse.fn = on_pulse;
 	daemon->watchdog.fn = on_watchdog;
 	daemon->reload.fn = on_reload_timer;
@@ -454,9 +547,11 @@ static void take_down(struct daemon *daemon)
 	daemon->loader = loader_free(daemon->loader);
 	if (daemon->engine)
 		engine_stop(daemon->engine);
+	save_states(daemon);
 	daemon->status = daemon->status ? status_free(daemon->status) : NULL;
 	daemon->engine = engine_free(daemon->engine);
 	notify_close(&daemon->notify);
+	daemon->keeper = keeper_free(daemon->keeper);
 	services_close(&daemon->services);
 }
 

@@ -21,7 +21,7 @@ static usec_t read_clock(clockid_t id)
 
 usec_t clock_monotonic(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return read_clock(CLOCK_MONOTONIC) + CLOCK_HEAD_START;
 }
 
 usec_t clock_realtime(void)
@@ -31,7 +31,7 @@ usec_t clock_realtime(void)
 
 usec_t clock_boottime(void)
 {
-	return read_clock(CLOCK_BOOTTIME);
+	return read_clock(CLOCK_BOOTTIME) + CLOCK_HEAD_START;
 }
 
 void clock_format(usec_t realtime, char ret_text[static CLOCK_TEXT_SIZE])

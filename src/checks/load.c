@@ -216,8 +216,11 @@ static bool judge_metrics(
 	load_reader_end(state->reader, &scrape);
 	if (timers->paused_until > state->watch.last_at)
 		load_watch_restart(&state->watch); /* the server may have worked and ended */
-	if (load_watch_step(&state->watch, &rules, &scrape, timers->now, result))
+	if (load_watch_step(&state->watch, &rules, &scrape, timers->now, result)) {
+		if (state->exchange.probe->memory)
+			load_watch_keep(&state->watch, state->exchange.probe->memory);
 		return true;
+	}
 	miss(state, answer, result);
 	return false;
 }
@@ -311,8 +314,11 @@ static int begin(struct load_probe *state)
 
 static void load_start(struct probe *probe)
 {
+	bool is_new = !probe->priv;
 	struct load_probe *state = exchange_open(probe, sizeof *state);
 
+	if (state && is_new && probe->memory)
+		load_watch_recall(&state->watch, probe->memory);
 	if (state && begin(state) == 0)
 		return;
 	if (state)
@@ -339,6 +345,7 @@ const struct check_kind check_load = {
 	.name = "load",
 	.keys = load_keys,
 	.params_size = sizeof(struct load_params),
+	.remembers = true,
 	.compile = load_compile,
 	.client = load_client,
 	.dispose = load_dispose,

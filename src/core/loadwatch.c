@@ -299,3 +299,48 @@ bool load_watch_step(struct load_watch *watch, const struct load_rules *rules,
 		set_overloaded(watch, rules->limits, now, result);
 	return true;
 }
+
+/* ---- across processes ---- */
+
+enum kept_time {
+	KEPT_LAST,
+	KEPT_FLAT,
+	KEPT_WAITING,
+	KEPT_KV,
+};
+
+enum kept_value {
+	KEPT_HAS_PROGRESS,
+	KEPT_PROGRESS,
+};
+
+void load_watch_keep(const struct load_watch *watch, struct memory *ret_memory)
+{
+	struct memory memory = { .at = {
+					 [KEPT_LAST] = watch->last_at,
+					 [KEPT_FLAT] = watch->flat_since,
+					 [KEPT_WAITING] = watch->waiting_since,
+					 [KEPT_KV] = watch->kv_since,
+				 } };
+	double progress;
+
+	if (find_progress(&watch->last, &progress) && isfinite(progress)) {
+		memory.value[KEPT_HAS_PROGRESS] = 1;
+		memory.value[KEPT_PROGRESS] = progress;
+	}
+	*ret_memory = memory;
+}
+
+void load_watch_recall(struct load_watch *watch, const struct memory *memory)
+{
+	*watch = (struct load_watch){
+		.last_at = memory->at[KEPT_LAST],
+		.flat_since = memory->at[KEPT_FLAT],
+		.waiting_since = memory->at[KEPT_WAITING],
+		.kv_since = memory->at[KEPT_KV],
+	};
+	if (memory->value[KEPT_HAS_PROGRESS] > 0) {
+		watch->last.seen = 1u << ROLE_PROGRESS;
+		watch->last.value[ROLE_PROGRESS] = memory->value[KEPT_PROGRESS];
+	}
+}

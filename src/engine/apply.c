@@ -47,6 +47,7 @@ static struct check *check_free(struct engine *engine, struct check *check)
 	tally_fini(&check->view.results);
 	free(check->view.tokens);
 	free(check->spending);
+	free(check->memory);
 	free(check);
 	return NULL;
 }
@@ -54,8 +55,10 @@ static struct check *check_free(struct engine *engine, struct check *check)
 /* Of one that never started: nothing to undo. */
 static void check_drop(struct check *check)
 {
-	if (check)
+	if (check) {
 		free(check->spending);
+		free(check->memory);
+	}
 	free(check);
 }
 
@@ -65,12 +68,14 @@ static struct check *check_new(const struct check_spec *spec)
 
 	if (!check)
 		return NULL;
-	if (spec->cost.is_inference) {
+	if (spec->cost.is_inference)
 		check->spending = calloc(1, sizeof *check->spending);
-		if (!check->spending) {
-			free(check);
-			return NULL;
-		}
+	if (spec->kind->remembers)
+		check->memory = calloc(1, sizeof *check->memory);
+	if ((spec->cost.is_inference && !check->spending) ||
+		(spec->kind->remembers && !check->memory)) {
+		check_drop(check);
+		return NULL;
 	}
 	check->view.spending = check->spending;
 	check->magic = CHECK_MAGIC;
@@ -473,6 +478,17 @@ static void limit_hosts(const struct engine *engine, struct plan *plan)
 			plan->hosts[i]->per_host = plan->config->limits.per_host;
 }
 
+/* What an earlier process knew needs no first round. */
+static void begin_check(struct engine *engine, struct check *check)
+{
+	if (!check->kept && !schedule_continue(engine, check)) {
+		check->is_in_round = true;
+		schedule_first(engine, check);
+	}
+	engine->rounds_open += check->is_in_round ? 1 : 0;
+	check->kept = false;
+}
+
 /* Starts what is new and gives every endpoint the verdict of the checks that it has now. */
 static void begin(struct engine *engine)
 {
@@ -481,22 +497,16 @@ static void begin(struct engine *engine)
 	for (size_t i = 0; i < engine->n_endpoints; i++) {
 		struct endpoint *endpoint = engine->endpoints[i];
 
-		if (endpoint->view.since == 0)
+		if (endpoint->view.since == 0 && !recall_endpoint(engine, endpoint))
 			verdict_decide(
 				&endpoint->view, engine->timers->now); /* what `init` assumes */
 		engine->snapshot.n_state[endpoint->view.state]++;
-		for (size_t j = 0; j < endpoint->n_checks; j++) {
-			struct check *check = endpoint->checks[j];
-
-			check->is_in_round |= !check->kept;
-			engine->rounds_open += check->is_in_round ? 1 : 0;
-			if (!check->kept)
-				schedule_first(engine, check);
-			check->kept = false;
-		}
+		for (size_t j = 0; j < endpoint->n_checks; j++)
+			begin_check(engine, endpoint->checks[j]);
 	}
 	for (size_t i = 0; i < engine->n_endpoints; i++)
-		if (engine->endpoints[i]->view.since != 0)
+		if (engine->endpoints[i]->view.since != 0 &&
+			(!engine->image || engine->endpoints[i]->is_at_odds))
 			engine_judge(engine, engine->endpoints[i], NULL);
 	if (engine->rounds_open == 0)
 		engine->self.first_round_done = true;
@@ -535,6 +545,7 @@ static void install(struct engine *engine, struct plan *plan)
 	engine->snapshot.version++;
 	guard_classify(engine);
 	begin(engine);
+	recall_layout(engine);
 	config_unref(old_config);
 	schedule_review(engine);
 }

@@ -105,6 +105,7 @@ static struct flight *take_flight(struct engine *engine, struct check *check)
 	flight->check = check;
 	flight->probe.spec = check->view.spec;
 	flight->probe.priv = check->priv;
+	flight->probe.memory = check->memory;
 	flight->probe.t0 = check->t0;
 	flight->probe.result =
 		(struct result){ .reason = REASON_INTERNAL, .verdict = VERDICT_UNKNOWN };
@@ -146,6 +147,8 @@ void engine_start_attempt(struct engine *engine, struct check *check)
 	check->flight = take_flight(engine, check);
 	must(timer_set(engine->timers, &check->attempt,
 		     check->t0 + spec->timeout.total + net_slack) == 0);
+	if (is_inference(check))
+		recall_note(engine, check); /* the server may be at it when we are gone */
 	spec->kind->start(&check->flight->probe);
 }
 
@@ -457,6 +460,7 @@ void engine_skip(struct engine *engine, struct check *check)
 		"not asked: the server's own counters show that it produces tokens");
 	complete(engine, check, &result);
 	end_run(check);
+	recall_note(engine, check);
 	tell_result(engine, check);
 	engine_end_asked(engine, check);
 }
@@ -479,6 +483,7 @@ void engine_on_settle(struct task *task)
 		check->not_before = engine->timers->now + gate_patience(&result);
 		gate_delay(engine, check, &result);
 		schedule_next(engine, check);
+		recall_note(engine, check);
 		tell_result(engine, check);
 		engine_end_asked(engine, check);
 	}

@@ -224,6 +224,7 @@ void gate_suppress(struct engine *engine, struct check *check, enum suppression 
 		check->spending->is_told = true;
 		tell_budget(check);
 	}
+	recall_note(engine, check);
 	if (engine->setup.on_demand_only && engine->setup.on_result)
 		engine->setup.on_result(engine->setup.ctx, &check->endpoint->view, &check->view);
 	engine_end_asked(engine, check);
@@ -258,6 +259,27 @@ void gate_note_abandoned(struct engine *engine, const struct check *check)
 		return; /* nothing was answered since the last one: no new excuse */
 	host->echo_from = now;
 	host->echo_until = now + min_of(check->view.spec->interval, max_echo);
+}
+
+void gate_fill_pace(const struct check *check, struct record_pace *pace)
+{
+	const struct host *host = check->endpoint->host;
+
+	if (!is_inference(check))
+		return;
+	pace->quiet_until = *quiet_until(check->endpoint);
+	pace->may_be_busy = host->inference == check || host->abandoned_at != 0;
+}
+
+void gate_recall(struct engine *engine, struct check *check, const struct record_pace *pace)
+{
+	usec_t *until = quiet_until(check->endpoint);
+
+	if (!is_inference(check))
+		return;
+	*until = max_of(*until, min_of(pace->quiet_until, engine->timers->now + max_retry_after));
+	if (pace->may_be_busy)
+		gate_note_abandoned(engine, check);
 }
 
 /* Tokens of a run, the estimate where nobody told. */
@@ -372,7 +394,7 @@ static bool can_arbitrate(const struct engine *engine, const struct check *check
 {
 	usec_t age = engine->timers->now - check->t0;
 
-	if (check->view.started_total == 0)
+	if (check->view.started_total == 0 && !check->view.health.decided)
 		return false; /* its first start is near anyway */
 	return check->view.spec->tier == TIER_LOAD ||
 	       (is_inference(check) && age >= check->view.spec->interval / 2);

@@ -6,6 +6,7 @@
  *   apply.c    from one configuration to the next
  *   gate.c     what must not be asked now: a dead server, a full one, one that we harm
  *   guard.c    is it them or is it us?
+ *   recall.c   what outlives the process
  */
 #pragma once
 
@@ -59,7 +60,9 @@ struct check {
 	bool is_parked;   /* QUEUED: out of its host's line while another inference runs there */
 	bool is_in_round; /* the first round waits for it */
 	enum asked asked;
+	uint32_t kept_at;          /* slot of its record; 0 = it is not kept */
 	struct spending *spending; /* of an inference; NULL = is none */
+	struct memory *memory;     /* of a kind that remembers; NULL = does not */
 	unsigned tries;            /* attempts of this run so far */
 	usec_t anchor;             /* of the start grid, monotonic */
 	usec_t planned;            /* the slot this run belongs to, or the next one while idle */
@@ -127,6 +130,8 @@ struct endpoint {
 	struct check **checks;
 	struct check_view **check_views; /* what view.checks points to */
 	size_t n_checks;
+	uint32_t kept_at; /* slot of its record; 0 = it is not kept */
+	bool is_at_odds;  /* with what an earlier process left: its state does not follow from it */
 	struct host *host;
 	struct key *key; /* NULL = no key */
 	struct limit limit;
@@ -157,6 +162,8 @@ struct engine {
 	struct snapshot snapshot;
 	struct self_view self;
 	struct engine_diff diff;
+	const struct ledger_image *image; /* until the first configuration is applied */
+	struct record *slots;             /* of the keeper; NULL = nothing is kept */
 	size_t n_counting, n_unreachable; /* hosts, for the guard */
 	usec_t online_since;              /* end of the last time offline; 0 = never offline */
 	usec_t answered_t0; /* latest start of a check that a counting host answered */
@@ -167,6 +174,10 @@ struct engine {
 
 /* Sets a fresh check's grid and arms its first slot. */
 void schedule_first(struct engine *engine, struct check *check);
+
+/* Goes on with a schedule that an earlier process left in slot_at and not_before: a slot that passed
+ * meanwhile is made up for. False when too much has passed for that; then it begins anew. */
+bool schedule_continue(struct engine *engine, struct check *check);
 
 /* Plans the slot after the current one by what the check's state asks for. */
 void schedule_next(struct engine *engine, struct check *check);
@@ -255,6 +266,10 @@ void gate_note_abandoned(struct engine *engine, const struct check *check);
 /* How long the server asks us to stay away. Who answers well has nothing to ask for. */
 usec_t gate_patience(const struct result *result);
 
+/* What the check's record says of its server, there and back. */
+void gate_fill_pace(const struct check *check, struct record_pace *pace);
+void gate_recall(struct engine *engine, struct check *check, const struct record_pace *pace);
+
 /* How long an inference that was broken off again keeps its check away; sets not_before. */
 void gate_delay(const struct engine *engine, struct check *check, const struct result *result);
 
@@ -268,6 +283,18 @@ void guard_classify(struct engine *engine);
 
 /* Notes a result; true when it must not move any state because the fault may well be ours. */
 bool guard_note(struct engine *engine, struct check *check, const struct result *result);
+
+/* ---- recall.c ---- */
+
+/* Takes up what an earlier process left of an endpoint; false when there is nothing. Checks that had
+ * a slot have it in slot_at. */
+bool recall_endpoint(struct engine *engine, struct endpoint *endpoint);
+
+/* Gives every record its place, and writes them all: after each configuration. */
+void recall_layout(struct engine *engine);
+
+/* Writes what there is to know of a check and of its endpoint. */
+void recall_note(struct engine *engine, const struct check *check);
 
 static inline bool is_inference(const struct check *check)
 {

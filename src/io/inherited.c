@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A thin layer over sd_listen_fds_with_names(3): every descriptor has one owner. The app opens it;
- * the status port takes sockets, io/statefile takes the memory of states.
+ * the status port takes sockets, io/keeper takes the memory of states.
  */
 #include "modelhealth/io/inherited.h"
 

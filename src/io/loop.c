@@ -233,8 +233,11 @@ static void arm_timer_fd(struct loop *loop)
 	if (at == loop->armed_at)
 		return;
 	if (at != USEC_NEVER) {
-		spec.it_value.tv_sec = (time_t)(at / USEC_PER_SEC);
-		spec.it_value.tv_nsec = (long)(at % USEC_PER_SEC * 1000);
+		/* What is long past is due now; 0 would mean never. */
+		usec_t kernel = at > CLOCK_HEAD_START ? at - CLOCK_HEAD_START : 1;
+
+		spec.it_value.tv_sec = (time_t)(kernel / USEC_PER_SEC);
+		spec.it_value.tv_nsec = (long)(kernel % USEC_PER_SEC * 1000);
 	}
 	must(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0);
 	loop->armed_at = at;

@@ -22,7 +22,7 @@ void notify_open(struct notify *notify)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t len = path ? strlen(path) : 0;
 
-	*notify = (struct notify){ .fd = -1 };
+	*notify = (struct notify){ .fd = -1, .owed_fd = -1 };
 	if (len < 2 || len >= sizeof address.sun_path || (path[0] != '/' && path[0] != '@'))
 		return;
 	memcpy(address.sun_path, path, len);
@@ -47,10 +47,42 @@ static bool put(const struct notify *notify, const char *message)
 	return send(notify->fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
+static bool put_fd(const struct notify *notify, int fd, const char *name)
+{
+	char message[NOTIFY_MESSAGE_SIZE];
+	int len = snprintf(message, sizeof message, "FDSTORE=1\nFDNAME=%s", name);
+
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec text = { .iov_base = message, .iov_len = (size_t)len };
+	struct msghdr packet = { .msg_iov = &text,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
+
+	control.head = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS
+	};
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+	return sendmsg(notify->fd, &packet, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
 void notify_retry(struct notify *notify)
 {
 	if (notify->fd >= 0 && notify->owed[0] != '\0' && put(notify, notify->owed))
 		notify->owed[0] = '\0';
+	if (notify->fd >= 0 && notify->owed_fd >= 0 &&
+		put_fd(notify, notify->owed_fd, notify->owed_name))
+		notify->owed_fd = -1;
+}
+
+void notify_store(struct notify *notify, int fd, const char *name)
+{
+	notify->owed_fd = fd;
+	notify->owed_name = name;
+	notify_retry(notify);
 }
 
 /* Whether another message of the same kind will follow by itself. */

@@ -392,6 +392,9 @@ SELF_U64(reload_ok, s->self->reload_ok ? 1 : 0)
 SELF_SECONDS(reload_at, s->self->reload_at)
 SELF_U64(reloads, s->self->reloads_total)
 SELF_U64(reload_failures, s->self->reload_failures_total)
+SELF_U64(state_restored, s->self->state_restored)
+SELF_U64(state_dropped, s->self->state_dropped)
+SELF_U64(state_failures, s->self->state_failures_total)
 SELF_U64(http_requests, s->self->http_requests_total)
 SELF_U64(http_rejected, s->self->http_rejected_total)
 SELF_U64(http_clients, s->self->http_clients)
@@ -469,6 +472,9 @@ static const struct family families[] = {
 	{ "modelhealth_config_last_reload_timestamp_seconds", "gauge", "When the configuration was last loaded or refused.", SCOPE_SELF, 1, { .self = write_reload_at } },
 	{ "modelhealth_config_reloads_total", "counter", "Loads of the configuration, refused ones included.", SCOPE_SELF, 1, { .self = write_reloads } },
 	{ "modelhealth_config_reload_failures_total", "counter", "Loads of the configuration that were refused.", SCOPE_SELF, 1, { .self = write_reload_failures } },
+	{ "modelhealth_state_checks_restored", "gauge", "Checks that went on at the start where an earlier process had ended.", SCOPE_SELF, 1, { .self = write_state_restored } },
+	{ "modelhealth_state_records_dropped", "gauge", "Records of an earlier process that fitted nothing or were broken.", SCOPE_SELF, 1, { .self = write_state_dropped } },
+	{ "modelhealth_state_save_failures_total", "counter", "Times that states found no place in which they survive a restart.", SCOPE_SELF, 1, { .self = write_state_failures } },
 	{ "modelhealth_http_requests_total", "counter", "Requests to the status port that were answered.", SCOPE_SELF, 1, { .self = write_http_requests } },
 	{ "modelhealth_http_rejected_total", "counter", "Requests to the status port that were malformed, too slow or too many.", SCOPE_SELF, 1, { .self = write_http_rejected } },
 	{ "modelhealth_http_clients", "gauge", "Connections to the status port now.", SCOPE_SELF, 1, { .self = write_http_clients } },

@@ -6,6 +6,10 @@
 
 #include "modelhealth/base/defs.h"
 
+/* The kernel's monotonic clock begins at 0 when the machine boots; ours is ahead of it by a year and
+ * more, so that times before the boot can be told on it. The same in each process of one boot. */
+#define CLOCK_HEAD_START (400 * 86400 * USEC_PER_SEC)
+
 usec_t clock_monotonic(void);
 usec_t clock_realtime(void); /* since the Unix epoch */
 usec_t clock_boottime(void); /* as monotonic, and runs on while the machine is suspended */

@@ -21,3 +21,6 @@
 #define MSG_CHECK_LOST       "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d0e"
 #define MSG_BUDGET_EXHAUSTED "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d0f"
 #define MSG_START_FAILED     "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d10"
+#define MSG_STATE_RESTORED   "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d11"
+#define MSG_STATE_BROKEN     "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d12"
+#define MSG_STATE_NOT_KEPT   "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d13"

@@ -13,11 +13,25 @@ struct conf_key;
 struct conf_scope;
 struct io;
 
+enum {
+	MEMORY_TIMES = 4,
+	MEMORY_VALUES = 2,
+};
+
+/* What a kind knows from earlier runs and must not forget when the process ends. */
+struct memory {
+	usec_t at[MEMORY_TIMES]; /* monotonic; 0 = never */
+	double value[MEMORY_VALUES];
+};
+
 struct probe {
 	const struct check_spec *spec;
 	struct io *io; /* the io services, opaque to the engine */
 	void *priv; /* the kind's own, NULL before the first start; probes come and go, it stays */
 	usec_t t0;  /* monotonic start of this attempt, set by the engine */
+	/* Of a kind that remembers, else NULL: zeros, or what an earlier process left. The engine
+	 * keeps what is in it at done. */
+	struct memory *memory;
 	struct result result;
 	/* Set by the engine; the kind calls it when result is complete. The engine only queues the
 	 * settlement here, so it is safe from any callback; the probe must not be touched after. */
@@ -28,6 +42,7 @@ struct check_kind {
 	const char *name; /* as in `kind:` and `type:` */
 	const struct conf_key *keys;
 	size_t params_size;
+	bool remembers; /* its probes have a memory */
 
 	/* Once per load, after the keys are filled into params without an error: checks what one
 	 * key alone cannot show and prepares what can be prepared. Sets the endpoint's host,

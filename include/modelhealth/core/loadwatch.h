@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "modelhealth/core/check.h"
 #include "modelhealth/core/loadroles.h"
 #include "modelhealth/core/result.h"
 
@@ -46,3 +47,8 @@ void load_watch_restart(struct load_watch *watch);
  */
 bool load_watch_step(struct load_watch *watch, const struct load_rules *rules,
 	const struct load_scrape *scrape, usec_t now, struct result *result);
+
+/* What must not be forgotten when the process ends, and a watch that goes on from it: where
+ * progress stood, and the clocks that run. Zeros make a watch that has seen nothing. */
+void load_watch_keep(const struct load_watch *watch, struct memory *ret_memory);
+void load_watch_recall(struct load_watch *watch, const struct memory *memory);

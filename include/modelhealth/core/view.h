@@ -91,6 +91,10 @@ struct self_view {
 	bool reload_ok;
 	usec_t reload_at;         /* wall time of the last attempt */
 	const char *reload_error; /* first error of a failed reload, NULL = none */
+	/* states across processes */
+	size_t state_restored; /* checks that go on where an earlier process ended */
+	size_t state_dropped;  /* records that fit nothing of today, or were broken */
+	uint64_t state_failures_total;
 	/* status port */
 	uint64_t http_requests_total, http_rejected_total;
 	unsigned http_clients;

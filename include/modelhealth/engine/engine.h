@@ -11,14 +11,29 @@
 #include "modelhealth/base/rand.h"
 #include "modelhealth/base/timer.h"
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/ledger.h"
 #include "modelhealth/core/output.h"
 #include "modelhealth/core/view.h"
 
 struct engine;
 
+/* Memory for states that outlives the process. */
+struct engine_keeper {
+	/*
+	 * Room for n records beside the live area of the ledger: zeros, from slot first on. What was
+	 * given before may have moved and is not touched any more. 0, or -errno and nothing is kept
+	 * until the next configuration. NULL = there is no such memory.
+	 */
+	int (*layout)(void *ctx, size_t n, struct record **ret_slots, size_t *ret_first);
+	/* These n records are written, and are the states from now on. */
+	void (*commit)(void *ctx, size_t first, size_t n);
+	void *ctx;
+};
+
 struct engine_setup {
 	struct timers *timers; /* borrowed for the engine's life */
-	struct io *io;         /* passed to probes, opaque here */
+	struct engine_keeper keeper;
+	struct io *io; /* passed to probes, opaque here */
 	uint64_t seed;
 	bool on_demand_only; /* no schedule: checks start by engine_check_now alone */
 	const struct output *const *outputs; /* NULL-terminated: who gets transitions */
@@ -40,6 +55,10 @@ struct engine *engine_free(struct engine *engine);
  * The first call starts monitoring. 0 or -ENOMEM, which changes nothing.
  */
 int engine_apply(struct engine *engine, struct config *config);
+
+/* What an earlier process left. To be called before the first engine_apply, which takes up what is
+ * true of its configuration; borrows the image until then. */
+void engine_recall(struct engine *engine, const struct ledger_image *image);
 
 struct engine_diff {
 	size_t kept, updated, restarted, added, removed; /* checks */

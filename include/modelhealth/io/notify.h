@@ -13,6 +13,8 @@ enum {
 struct notify {
 	int fd;                         /* -1: nobody wants to know */
 	char owed[NOTIFY_MESSAGE_SIZE]; /* the last change of state that was not taken; "" = none */
+	int owed_fd;                    /* borrowed: was not taken either; -1 = none */
+	const char *owed_name;
 };
 
 /* Takes $NOTIFY_SOCKET; without one, or when it cannot be used, every message goes nowhere. */
@@ -22,6 +24,10 @@ void notify_close(struct notify *notify);
 
 /* Sends assignments as sd_notify does, e.g. "READY=1\nSTATUS=12 up". */
 void notify_send(struct notify *notify, const char *format, ...) _printf_(2, 3);
+
+/* Asks to keep a copy of a descriptor for the next process, which finds it under its name (io/
+ * inherited.h). Borrows both until notify_close. */
+void notify_store(struct notify *notify, int fd, const char *name);
 
 /* Sends what is owed, if anything; to be called now and then. */
 void notify_retry(struct notify *notify);
