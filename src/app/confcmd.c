@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- what inferences may cost ---- */
 
@@ -160,6 +162,24 @@ static int post_reload(const struct options *options, const char *socket_path)
 	return EXIT_OK;
 }
 
+/* In a unit the daemon listens where it did before, whatever the file says now: one that cannot be
+ * read, or names another socket, is for it to judge, to log and to count. */
+static void prefer_unit_socket(char **socket_path)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char *path;
+
+	if (!directory || (*socket_path && access(*socket_path, F_OK) == 0) ||
+		asprintf(&path, "%s/status.sock", directory) < 0)
+		return;
+	if (access(path, F_OK) == 0) {
+		free(*socket_path);
+		*socket_path = path;
+	} else {
+		free(path);
+	}
+}
+
 /* The daemon judges the file, not we: it has the credentials, and counts what it refuses. */
 int run_reload(const struct options *options)
 {
@@ -167,7 +187,8 @@ int run_reload(const struct options *options)
 	_cleanup_(freep) char *socket_path = NULL;
 	int r = conffile_admin_socket(options->config_path, &errors, &socket_path);
 
-	if (r == 0)
+	prefer_unit_socket(&socket_path);
+	if (socket_path)
 		return post_reload(options, socket_path);
 	if (r == -ENOENT)
 		fprintf(stderr,

@@ -228,7 +228,7 @@ def binary():
 def clean_environment(**more):
     """An environment without the session's notify socket, journal stream or proxies."""
     drop = re.compile(r"(?i)^(notify_socket|watchdog_.*|journal_stream|invocation_id|listen_.*"
-                      r"|credentials_directory|pytest_.*|.*_proxy)$")
+                      r"|(credentials|runtime)_directory|pytest_.*|.*_proxy)$")
     kept = {key: value for key, value in os.environ.items() if not drop.match(key)}
     # AddressSanitizer would take the right to a core away.
     kept["ASAN_OPTIONS"] = ":".join(filter(None, [kept.get("ASAN_OPTIONS"), "disable_coredump=0"]))

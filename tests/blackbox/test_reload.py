@@ -212,6 +212,21 @@ def test_reload_command_needs_none_of_the_credentials(server, start):
     assert set(daemon.endpoints()) == {"two"}
 
 
+@pytest.mark.parametrize("text", ["endpoints: [", "status: { listen: [ 'unix:/other' ] }\n- x\n",
+                                  "status: { listen: [ 'unix:/no/such/socket' ] }\nnonsense: 1\n"])
+def test_reload_in_a_unit_tells_the_daemon_of_a_file_without_its_socket(server, start, text):
+    """What cannot even be parsed is refused by the daemon too, so that log and metrics know."""
+    daemon = start({"endpoints": [http_endpoint("one", server.url("healthy"))]})
+    daemon.write_text(text)
+    done = run_daemon("--reload", "--config", daemon.config_path,
+                      env={"RUNTIME_DIRECTORY": daemon.directory})
+    assert done.returncode == 2
+    assert f"{daemon.config_path}:" in done.stderr
+    assert daemon.metric("modelhealth_config_last_reload_success") == 0
+    assert "configuration refused" in daemon.stderr()
+    assert set(daemon.endpoints()) == {"one"}
+
+
 def test_reload_command_without_a_daemon_says_so(tmp_path):
     path = tmp_path / "modelhealthd.yaml"
     path.write_text(f"status: {{ listen: [ 'unix:{tmp_path}/s' ] }}\nendpoints: []\n")

@@ -122,6 +122,11 @@ fetch() {
 	curl -fsS -m 5 "$status$1"
 }
 
+# metric NAME: the value of one without labels
+metric() {
+	fetch /metrics | sed -n "s/^$1 //p"
+}
+
 # state_of ENDPOINT: up, degraded, down, unknown or init, as the API says.
 state_of() {
 	fetch "/api/v1/endpoints/$1" | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'
