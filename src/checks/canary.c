@@ -183,22 +183,6 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 
 /* ---- refusals ---- */
 
-static const char *answer_header(void *transfer, const char *name, size_t index)
-{
-	return http_answer_header(transfer, name, index);
-}
-
-static struct answer answer_of(struct canary_probe *state, struct http_transfer *transfer)
-{
-	return (struct answer){
-		.http_status = result_of(state)->http_status,
-		.header = answer_header,
-		.ctx = transfer,
-		.body = sbuf_str(&state->exchange.answer),
-		.body_len = state->exchange.answer.len,
-	};
-}
-
 /* A status by itself: some mean that our request is wrong, and say nothing of the server. */
 static enum reason refusal_reason(uint32_t status)
 {
@@ -241,9 +225,8 @@ static usec_t wanted_delay(const struct canary_probe *state, struct http_transfe
 	const char *header = http_answer_header(transfer, "retry-after-ms", 0);
 	usec_t delay = header ? parse_milliseconds(header) : 0;
 
-	header = http_answer_header(transfer, "Retry-After", 0);
-	if (delay == 0 && header)
-		delay = retry_after_parse(header, timers_of(state)->real);
+	if (delay == 0)
+		delay = exchange_retry_after(&state->exchange, transfer);
 	return delay > 0 ? delay : delay_in_body(answer);
 }
 
@@ -251,7 +234,7 @@ static void judge_refusal(struct canary_probe *state, struct http_transfer *tran
 {
 	const struct canary_params *canary = params_of(state);
 	struct result *result = result_of(state);
-	struct answer answer = answer_of(state, transfer);
+	struct answer answer = exchange_answer(&state->exchange, transfer);
 	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
 
 	result->retry_after = wanted_delay(state, transfer, &answer);
@@ -396,7 +379,7 @@ static void judge_whole(struct canary_probe *state, struct http_transfer *transf
 {
 	const struct canary_params *canary = params_of(state);
 	struct result *result = result_of(state);
-	struct answer answer = answer_of(state, transfer);
+	struct answer answer = exchange_answer(&state->exchange, transfer);
 
 	stream_judge(state->stream, result);
 	if (result->reason == REASON_DEGENERATE_OUTPUT && !canary->expect.is_degenerate_refused)

@@ -5,7 +5,9 @@
  */
 #include "modelhealth/checks/exchange.h"
 
+#include "modelhealth/core/retryafter.h"
 #include "modelhealth/io/io.h"
+#include "modelhealth/io/loop.h"
 
 #include <stdlib.h>
 
@@ -34,6 +36,29 @@ void *exchange_open(struct probe *probe, size_t size)
 	}
 	probe->priv = exchange;
 	return exchange;
+}
+
+const char *exchange_header(void *transfer, const char *name, size_t index)
+{
+	return http_answer_header(transfer, name, index);
+}
+
+struct answer exchange_answer(const struct exchange *exchange, struct http_transfer *transfer)
+{
+	return (struct answer){
+		.http_status = exchange->probe->result.http_status,
+		.header = exchange_header,
+		.ctx = transfer,
+		.body = sbuf_str(&exchange->answer),
+		.body_len = exchange->answer.len,
+	};
+}
+
+usec_t exchange_retry_after(const struct exchange *exchange, struct http_transfer *transfer)
+{
+	const char *header = http_answer_header(transfer, "Retry-After", 0);
+
+	return header ? retry_after_parse(header, loop_timers(exchange->probe->io->loop)->real) : 0;
 }
 
 void exchange_forget(struct exchange *exchange)

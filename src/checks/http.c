@@ -10,7 +10,6 @@
 #include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/httpparams.h"
 #include "modelhealth/checks/kinds.h"
-#include "modelhealth/core/retryafter.h"
 #include "modelhealth/core/template.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
@@ -150,11 +149,6 @@ static void follow(struct http_probe *state, const char *location)
 
 /* ---- the answer ---- */
 
-static const char *answer_header(void *transfer, const char *name, size_t index)
-{
-	return http_answer_header(transfer, name, index);
-}
-
 /* The rules say that the answer is fine; what the operator expects must hold too. */
 static void judge_more(
 	const struct http_params *http, const struct observation *seen, struct result *result)
@@ -181,33 +175,24 @@ static void judge(struct http_probe *state, struct http_transfer *transfer,
 {
 	const struct http_params *http = params_of(state);
 	struct result *result = &state->exchange.probe->result;
-	usec_t now = loop_timers(state->exchange.probe->io->loop)->real;
-	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
+	const struct answer answer = exchange_answer(&state->exchange, transfer);
 	struct observation seen = {
 		.http_status = result->http_status,
-		.header = answer_header,
+		.header = answer.header,
 		.ctx = transfer,
-		.body = sbuf_str(&state->exchange.answer),
-		.body_len = state->exchange.answer.len,
+		.body = answer.body,
+		.body_len = answer.body_len,
 		.size = outcome->body_bytes,
 		.latency = result->timing[TIMING_TOTAL],
-		.now = now,
+		.now = loop_timers(state->exchange.probe->io->loop)->real,
 		.cert_expires_at = result->cert_expires_at,
-	};
-	const struct answer answer = {
-		.http_status = result->http_status,
-		.header = answer_header,
-		.ctx = transfer,
-		.body = seen.body,
-		.body_len = seen.body_len,
 	};
 
 	if (outcome->tls) {
 		seen.tls_version = outcome->tls->version;
 		seen.spki_sha256 = outcome->tls->is_seen ? outcome->tls->spki_sha256 : NULL;
 	}
-	if (retry_after)
-		result->retry_after = retry_after_parse(retry_after, now);
+	result->retry_after = exchange_retry_after(&state->exchange, transfer);
 	if (!judge_rules(http, &answer, result))
 		expect_judge(&http->expect, &seen, result);
 	else if (result->reason == REASON_OK)

@@ -12,7 +12,6 @@
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/expect.h"
 #include "modelhealth/core/loadwatch.h"
-#include "modelhealth/core/retryafter.h"
 #include "modelhealth/core/rules.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
@@ -151,11 +150,6 @@ static const struct load_params *params_of(const struct load_probe *state)
 	return state->exchange.probe->spec->params;
 }
 
-static const char *answer_header(void *transfer, const char *name, size_t index)
-{
-	return http_answer_header(transfer, name, index);
-}
-
 /* The switch that most servers have for their metrics. */
 static bool is_switched_off(uint32_t status)
 {
@@ -228,18 +222,9 @@ static bool judge_metrics(
 /* False when the answer is no metrics of the server. */
 static bool judge(struct load_probe *state, struct http_transfer *transfer, struct result *result)
 {
-	const usec_t now = loop_timers(state->exchange.probe->io->loop)->real;
-	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
-	const struct answer answer = {
-		.http_status = result->http_status,
-		.header = answer_header,
-		.ctx = transfer,
-		.body = sbuf_str(&state->exchange.answer),
-		.body_len = state->exchange.answer.len,
-	};
+	const struct answer answer = exchange_answer(&state->exchange, transfer);
 
-	if (retry_after)
-		result->retry_after = retry_after_parse(retry_after, now);
+	result->retry_after = exchange_retry_after(&state->exchange, transfer);
 	if (state->exchange.answer.failed)
 		result_set(result, REASON_LOCAL_MEMORY, NULL);
 	else if (result->http_status >= 200 && result->http_status <= 299)

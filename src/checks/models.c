@@ -9,7 +9,6 @@
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/core/expect.h"
 #include "modelhealth/core/modellist.h"
-#include "modelhealth/core/retryafter.h"
 #include "modelhealth/core/rules.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
@@ -408,29 +407,15 @@ static int turn_page(struct models_probe *state, const struct json *page)
 
 /* ---- the answer ---- */
 
-static const char *answer_header(void *transfer, const char *name, size_t index)
-{
-	return http_answer_header(transfer, name, index);
-}
-
 /* Whether the answer is a page of the list; else its reason is set. */
 static bool is_page(struct models_probe *state, struct http_transfer *transfer)
 {
 	const struct models_params *models = params_of(state);
 	struct result *result = result_of(state);
-	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
 	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
-	const struct answer answer = {
-		.http_status = result->http_status,
-		.header = answer_header,
-		.ctx = transfer,
-		.body = sbuf_str(&state->exchange.answer),
-		.body_len = state->exchange.answer.len,
-	};
+	const struct answer answer = exchange_answer(&state->exchange, transfer);
 
-	if (retry_after)
-		result->retry_after = retry_after_parse(
-			retry_after, loop_timers(state->exchange.probe->io->loop)->real);
+	result->retry_after = exchange_retry_after(&state->exchange, transfer);
 	if (rules_judge_unnamed(&models->rules, &models->errors, &answer, result))
 		return result->reason == REASON_OK;
 	if (result->http_status >= 200 && result->http_status <= 299)

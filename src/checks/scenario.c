@@ -14,7 +14,6 @@
 #include "modelhealth/base/rand.h"
 #include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/kinds.h"
-#include "modelhealth/core/retryafter.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/text/json.h"
@@ -345,42 +344,28 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 	return HTTP_MORE;
 }
 
-static const char *answer_header(void *transfer, const char *name, size_t index)
-{
-	return http_answer_header(transfer, name, index);
-}
-
 static void judge(struct scenario_probe *state, struct http_transfer *transfer,
 	const struct http_outcome *outcome)
 {
 	const struct scenario_step *step = step_of(state);
 	struct result *result = result_of(state);
-	usec_t now = loop_timers(state->exchange.probe->io->loop)->real;
-	const char *retry_after = http_answer_header(transfer, "Retry-After", 0);
-	const struct answer answer = {
-		.http_status = result->http_status,
-		.header = answer_header,
-		.ctx = transfer,
-		.body = sbuf_str(&state->exchange.answer),
-		.body_len = state->exchange.answer.len,
-	};
+	const struct answer answer = exchange_answer(&state->exchange, transfer);
 	const struct observation seen = {
 		.http_status = result->http_status,
-		.header = answer_header,
+		.header = answer.header,
 		.ctx = transfer,
 		.body = answer.body,
 		.body_len = answer.body_len,
 		.size = outcome->body_bytes,
 		.latency = now_of(state) - state->step_at,
-		.now = now,
+		.now = loop_timers(state->exchange.probe->io->loop)->real,
 		.cert_expires_at = outcome->result.cert_expires_at,
 		.tls_version = outcome->tls ? outcome->tls->version : 0,
 		.spki_sha256 =
 			outcome->tls && outcome->tls->is_seen ? outcome->tls->spki_sha256 : NULL,
 	};
 
-	if (retry_after)
-		result->retry_after = retry_after_parse(retry_after, now);
+	result->retry_after = exchange_retry_after(&state->exchange, transfer);
 	if (!rules_judge(&step->rules, &step->errors, &answer, result))
 		expect_judge(&step->expect, &seen, result);
 	else if (result->reason == REASON_OK && step->is_status_expected)

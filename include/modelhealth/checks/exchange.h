@@ -7,6 +7,7 @@
 
 #include "modelhealth/base/sbuf.h"
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/rules.h"
 #include "modelhealth/io/httpc.h"
 
 /* The first member of the kind's own state, which is probe->priv. */
@@ -20,6 +21,15 @@ struct exchange {
 /* The state of a probe, zeroed and with a lane at its first use; size is that of the whole state.
  * NULL when memory is out. */
 void *exchange_open(struct probe *probe, size_t size);
+
+/* How rules and expectations ask for a header of the answer; ctx is the transfer. */
+const char *exchange_header(void *transfer, const char *name, size_t index);
+
+/* What was received, for rules to judge; valid while both are. The status is that of the result. */
+struct answer exchange_answer(const struct exchange *exchange, struct http_transfer *transfer);
+
+/* How long the header Retry-After asks us to wait; 0 = it does not. */
+usec_t exchange_retry_after(const struct exchange *exchange, struct http_transfer *transfer);
 
 /* Empties the answer. A small one keeps its memory for the next. */
 void exchange_forget(struct exchange *exchange);
