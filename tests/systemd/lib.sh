@@ -127,6 +127,11 @@ metric() {
 	fetch /metrics | sed -n "s/^$1 //p"
 }
 
+# metric_is_at_least NAME NUMBER
+metric_is_at_least() {
+	[ "$(metric "$1")" -ge "$2" ]
+}
+
 # state_of ENDPOINT: up, degraded, down, unknown or init, as the API says.
 state_of() {
 	fetch "/api/v1/endpoints/$1" | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'
@@ -162,6 +167,25 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 PYTHON
 	served=$!
 	eventually is_listening "$1" || give_up "the server to watch does not listen on $1"
+}
+
+# clients_begin: 1,000 clients a second come to the status port until clients_end, which sets
+# $came to how it went for them: asked, ok, refused, reset, cut, late, other, slowest_ms.
+clients_begin() {
+	"$BUILD/tests/systemd/clients" 9877 1000 >/tmp/clients &
+	clients=$!
+}
+
+clients_end() {
+	kill -TERM "$clients"
+	wait "$clients"
+	declare -gA came=()
+	local word words
+	read -ra words </tmp/clients
+	for word in "${words[@]}"; do
+		came[${word%%=*}]=${word#*=}
+	done
+	echo "     1,000 clients a second: ${words[*]}"
 }
 
 is_listening() {
