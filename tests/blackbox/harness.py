@@ -192,6 +192,42 @@ class DatagramSink:
             os.unlink(self.path)
 
 
+class Manager(DatagramSink):
+    """A notify socket of a service manager that keeps descriptors (FDSTORE=1) for the next process."""
+
+    def __init__(self, path):
+        self.stored = {}
+        super().__init__(path)
+
+    def _run(self):
+        while not self._stop.is_set():
+            ready, _, _ = select.select([self._sock], [], [], 0.1)
+            if ready:
+                message, fds, _, _ = socket.recv_fds(self._sock, 1 << 18, 8)
+                self._obey(parse_notify(message), fds)
+                self.times.append(time.monotonic())
+                self.messages.append(message)
+
+    def _obey(self, fields, fds):
+        name = fields.get("FDNAME", "stored")
+        if fields.get("FDSTOREREMOVE") == "1":
+            self.drop(name)
+        if fields.get("FDSTORE") == "1":
+            self.stored.setdefault(name, []).extend(fds)
+
+    def drop(self, name):
+        for fd in self.stored.pop(name, []):
+            os.close(fd)
+
+    def items(self):
+        return [(name, fd) for name, fds in self.stored.items() for fd in fds]
+
+    def close(self):
+        super().close()
+        for name in list(self.stored):
+            self.drop(name)
+
+
 def parse_notify(message):
     """A notify datagram as a dict."""
     return dict(line.split("=", 1) for line in message.decode().splitlines() if "=" in line)
@@ -282,7 +318,7 @@ class Daemon:
     """
 
     def __init__(self, config, *args, env=None, rlimits=None, wrapper=(), status=None,
-                 log_to=None, journal=False, inherit=()):
+                 log_to=None, journal=False, inherit=(), manager=False):
         self.directory = tempfile.mkdtemp(prefix="mh-")
         self.config_path = os.path.join(self.directory, "modelhealthd.yaml")
         self.socket_path = os.path.join(self.directory, "status.sock")
@@ -296,6 +332,7 @@ class Daemon:
         self.journal = journal  # say, as systemd does, that stderr is the journal
         self.inherit = inherit  # [(name, socket or descriptor)] as from a service manager
         self.process = None
+        self.manager = manager  # one that keeps descriptors from process to process
         self.notify = None
         self.stopped = False
         self.write_config(config)
@@ -328,9 +365,12 @@ class Daemon:
     # -- life --
 
     def start(self, ready_seconds=10):
-        self.notify = DatagramSink(os.path.join(self.directory, "notify.sock"))
+        if not self.notify:
+            kind = Manager if self.manager else DatagramSink
+            self.notify = kind(os.path.join(self.directory, "notify.sock"))
         environment = clean_environment(NOTIFY_SOCKET=self.notify.path, **self.env)
-        with open(self.stderr_path, "wb") as stderr, handing_over(self.inherit) as handed:
+        given = [*self.inherit, *(self.notify.items() if self.manager else [])]
+        with open(self.stderr_path, "wb") as stderr, handing_over(given) as handed:
             if self.journal:
                 status = os.fstat(stderr.fileno())
                 environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
@@ -343,6 +383,18 @@ class Daemon:
         if ready_seconds:
             self.wait_ready(ready_seconds)
         return self
+
+    def again(self, ready_seconds=10):
+        """The next process, after stop() or kill()."""
+        self.process, self.stopped = None, False
+        self.notify.messages.clear()
+        return self.start(ready_seconds)
+
+    def kill(self):
+        """SIGKILL, at whatever it is."""
+        self.process.kill()
+        self.process.wait()
+        self.stopped = True
 
     def _limit(self):
         for which, limit in self.rlimits.items():
