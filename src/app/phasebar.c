@@ -85,7 +85,7 @@ static void collect(const struct result *result, struct spans *spans)
 		spans->items[spans->n - 1].shown = first_token;
 	}
 	if (result->tokens.gaps > 0)
-		add_span(spans, "tokens", result->tokens.gap_mean * result->tokens.gaps);
+		add_span(spans, "tokens", (usec_t)result->tokens.gap_mean * result->tokens.gaps);
 	add_span(spans, "end", total > spans->end ? total - spans->end : 0);
 	spans->items[spans->n - 1].shown = total;
 	spans->items[spans->n - 1].mark = '.';

@@ -130,9 +130,10 @@ static void set_tokens(const struct stream *stream, struct tokens *tokens)
 	else if (stream->counted > 0)
 		tokens->source = TOKENS_COUNTED;
 	tokens->gaps = stream->gaps.n;
-	tokens->gap_mean = gaps_mean(&stream->gaps);
-	tokens->gap_p95 = gaps_quantile(&stream->gaps, 95);
-	tokens->gap_max = stream->gaps.max;
+	/* No gap is longer than the hour that a check may take. */
+	tokens->gap_mean = (uint32_t)gaps_mean(&stream->gaps);
+	tokens->gap_p95 = (uint32_t)gaps_quantile(&stream->gaps, 95);
+	tokens->gap_max = (uint32_t)stream->gaps.max;
 	tokens->per_second = 0;
 	if (span > 0 && tokens->completion > 1)
 		tokens->per_second = (tokens->completion - 1) * (double)USEC_PER_SEC / (double)span;

@@ -39,7 +39,7 @@ struct tokens {
 	uint32_t prompt;     /* 0 = not reported */
 	uint32_t completion; /* by source */
 	uint32_t gaps;       /* between events with text; 0 = the next three mean nothing */
-	usec_t gap_mean, gap_p95, gap_max;
+	uint32_t gap_mean, gap_p95, gap_max; /* usec */
 	double per_second; /* completion tokens after the first, 0 = cannot be told */
 };
 
@@ -84,13 +84,13 @@ struct result {
 	usec_t at;            /* wall time of the end, set by the engine */
 	uint32_t timed;       /* bit 1u << TIMING_x: that span happened */
 	uint32_t http_status; /* 0 = none */
-	usec_t timing[TIMING_N];
-	usec_t retry_after;     /* the server asks us to wait this long; 0 = it does not */
-	usec_t cert_expires_at; /* wall time of the leaf's notAfter; 0 = no certificate seen */
-	int os_errno;           /* of the failing call, 0 = none */
-	int lib_err;            /* the library's code (CURLcode, ares status), 0 = none */
-	uint16_t attempts;      /* tries this result took, at least 1; set by the engine */
-	bool reused;            /* came over a kept connection */
+	uint32_t timing[TIMING_N]; /* usec; no check takes longer than an hour */
+	usec_t retry_after;        /* the server asks us to wait this long; 0 = it does not */
+	usec_t cert_expires_at;    /* wall time of the leaf's notAfter; 0 = no certificate seen */
+	int os_errno;              /* of the failing call, 0 = none */
+	int lib_err;               /* the library's code (CURLcode, ares status), 0 = none */
+	uint16_t attempts;         /* tries this result took, at least 1; set by the engine */
+	bool reused;               /* came over a kept connection */
 	/* An inference that we broke off: the server may still be working on it. */
 	bool is_abandoned;
 	struct tokens tokens;
@@ -101,9 +101,10 @@ struct result {
 	char detail[RESULT_DETAIL_SIZE]; /* sanitised, without secrets, may be empty */
 };
 
+/* More than fits, which only a wait for a slot can be, is cut to 71 minutes. */
 static inline void result_set_timing(struct result *result, enum timing timing, usec_t usec)
 {
-	result->timing[timing] = usec;
+	result->timing[timing] = (uint32_t)min_of(usec, (usec_t)UINT32_MAX);
 	result->timed |= 1u << timing;
 }
 
