@@ -132,9 +132,8 @@ static int put_credential(
 		return -ENOMEM;
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return conf_error(&loader->scope, node,
-			"there is no credential %s: no %s (LoadCredential=ID:PATH in the unit makes "
-			"ID of a file, and ID_FILE of each file in a directory, when the service "
-			"starts)",
+			"there is no credential %s: no %s (see LoadCredential= in the unit; read "
+			"when the service starts)",
 			name, path);
 	return add_file(loader, node, "credential", path, out);
 }

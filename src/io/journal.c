@@ -9,8 +9,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +22,12 @@
 /* Of one field's value; a datagram with all fields stays far below the socket buffer. */
 enum {
 	VALUE_SIZE = 1024
+};
+
+/* How long the end of the process waits for journald, at most: 100 ms. */
+enum {
+	CLOSING_STEPS = 20,
+	CLOSING_STEP_MS = 5,
 };
 
 /*
@@ -84,10 +93,24 @@ int journal_open(const char *path, struct journal **ret_journal)
 	return 0;
 }
 
+/* journald looks in /proc for the unit that a record belongs to: of a process that has ended by then
+ * "journalctl -u" finds nothing, least of all why it ended. So the last record is waited for. */
+static void wait_until_read(const struct journal *journal)
+{
+	int unread;
+
+	for (unsigned i = 0; i < CLOSING_STEPS; i++) {
+		(void)poll(NULL, 0, CLOSING_STEP_MS);
+		if (ioctl(journal->fd, SIOCOUTQ, &unread) < 0 || unread == 0)
+			return;
+	}
+}
+
 struct journal *journal_close(struct journal *journal)
 {
 	if (!journal)
 		return NULL;
+	wait_until_read(journal);
 	(void)close(journal->fd); /* nothing is buffered */
 	sbuf_fini(&journal->datagram);
 	free(journal);

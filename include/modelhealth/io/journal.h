@@ -20,6 +20,8 @@ bool journal_is_stderr(void);
 
 /* 0 or -errno. path is copied. */
 int journal_open(const char *path, struct journal **ret_journal);
+
+/* Waits up to 100 ms for the last record to be read; to be called at the end of the process. */
 struct journal *journal_close(struct journal *journal);
 
 /* A log_sink_fn; ctx is the struct journal. */
