@@ -622,6 +622,107 @@ static void test_what_counters_prove_is_not_asked(void **state)
 	world_fini(&world);
 }
 
+/* ---- restarts ---- */
+
+/* In each mood, at any time: nothing is told, and states come when they would have come anyway. */
+static void test_restarts_in_any_mood_tell_nothing(void **state)
+{
+	(void)state;
+	for (enum mood first = 0; first < MOODS; first++) {
+		struct world world;
+
+		begin(&world, WELL);
+		world_run(&world, 300 * second);
+		mood = first;
+		for (unsigned i = 0; i < 60; i++) {
+			enum state before;
+			uint64_t told;
+			usec_t since;
+
+			world_run(&world, 23 * second);
+			before = server(&world)->state;
+			since = server(&world)->since;
+			told = world.transitions;
+			world_restart(&world, i * second / 4, 1, SALT_NONE);
+			assert_int_equal(world.transitions, told);
+			assert_int_equal(server(&world)->state, before);
+			assert_int_equal(server(&world)->since, since);
+		}
+		world_fini(&world);
+	}
+}
+
+static void test_a_restart_begins_no_new_grace(void **state)
+{
+	struct world world;
+
+	(void)state;
+	begin(&world, WELL);
+	world_run(&world, 300 * second);
+	mood = LOADING;
+	(void)time_until(&world, STATE_NOT_READY, 40 * second);
+	for (unsigned i = 0; i < 5; i++) {
+		world_run(&world, 40 * second);
+		world_restart(&world, 10 * second, 1, SALT_NONE);
+		assert_int_equal(server(&world)->state, STATE_NOT_READY);
+	}
+	(void)time_until(&world, STATE_DOWN, 60 * second);
+	assert_int_equal(server(&world)->reason, REASON_LOADING_TOO_LONG);
+	world_fini(&world);
+}
+
+/* The server may still compute what the process before had asked. */
+static void test_no_inference_on_top_of_one_that_a_restart_broke_off(void **state)
+{
+	struct world world;
+
+	(void)state;
+	begin(&world, WELL);
+	world_run(&world, 300 * second);
+	mood = HUNG;
+	inferences = 0;
+	run_while(inferences == 0, second / 10);
+	world_restart(&world, second, 1, SALT_NONE);
+	world_run(&world, 60 * second); /* its counters stand still */
+	assert_int_equal(inferences, 1);
+	mood = IDLE;
+	world_run(&world, 60 * second);
+	assert_true(inferences > 1);
+	world_fini(&world);
+}
+
+static void test_budgets_and_patience_survive_restarts(void **state)
+{
+	struct world world;
+
+	(void)state;
+	budget_messages = 0;
+	log_set_sink(count_messages, NULL, LOG_LEVEL_WARNING);
+	budget = (struct rate){ 100, 24 * 3600 * 1000000ull };
+	begin(&world, IDLE);
+	for (unsigned i = 1; i <= 3; i++) {
+		for (unsigned part = 0; part < 12; part++) {
+			world_run(&world, 2 * hour - second);
+			world_restart(&world, second, 1, SALT_NONE);
+		}
+		assert_in_range(inferences, 100 * i, 100 * i + 1);
+		assert_int_equal(budget_messages, i);
+	}
+	log_set_sink(NULL, NULL, LOG_LEVEL_WARNING);
+	budget = (struct rate){ 0 };
+	world_fini(&world);
+
+	begin(&world, LIMITED); /* an hour of patience */
+	world_run(&world, 300 * second);
+	inferences = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		world_restart(&world, 60 * second, 1, SALT_NONE);
+		world_run(&world, 500 * second);
+	}
+	assert_int_equal(inferences, 0);
+	world_fini(&world);
+}
+
 /* ---- asked for, and reload ---- */
 
 static void test_asked_for_goes_from_cheap_to_dear_and_stops_at_a_dead_host(void **state)
@@ -696,6 +797,11 @@ int main(void)
 		cmocka_unit_test_setup(
 			test_asked_for_goes_from_cheap_to_dear_and_stops_at_a_dead_host, reset),
 		cmocka_unit_test_setup(test_reload_keeps_what_was_proved, reset),
+		cmocka_unit_test_setup(test_restarts_in_any_mood_tell_nothing, reset),
+		cmocka_unit_test_setup(test_a_restart_begins_no_new_grace, reset),
+		cmocka_unit_test_setup(
+			test_no_inference_on_top_of_one_that_a_restart_broke_off, reset),
+		cmocka_unit_test_setup(test_budgets_and_patience_survive_restarts, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

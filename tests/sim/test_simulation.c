@@ -282,6 +282,133 @@ static void test_no_burst_after_a_pause(void **state)
 	world_fini(&world);
 }
 
+/* C5: 1.5 times the pace, and chance. */
+static void test_no_burst_after_a_restart_and_nobody_waits_for_long(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, &many, 3);
+	world.behave = well;
+	world_apply(&world, 10000, SALT_NONE);
+	world_run(&world, 60 * second);
+	world.on_start = on_start_count;
+	for (usec_t span = second / 2; span < 5 * second; span += second / 2) {
+		uint64_t before;
+
+		world_restart(&world, span, 10000, SALT_NONE);
+		assert_true(engine_self(world.engine)->first_round_done);
+		count_from(&world);
+		before = world.starts;
+		world_run(&world, 10 * second);
+		assert_true(peak() <= 1500 + 100);
+		assert_true(world.starts - before >= 10000); /* what was missed is made up for */
+		world_run(&world, 10 * second);
+	}
+	/* longer: as at the first start */
+	for (usec_t span = 11 * second; span <= 2 * hour; span *= 5) {
+		world_restart(&world, span, 10000, SALT_NONE);
+		assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 10000);
+		count_from(&world);
+		world_run(&world, 20 * second);
+		assert_true(peak() <= 1500 + 100);
+	}
+	world_fini(&world);
+}
+
+/* What a restart must not move. */
+struct kept_view {
+	enum state state;
+	enum reason reason;
+	usec_t since;
+	struct health health;
+};
+
+static void test_a_restart_moves_no_state_and_tells_nothing(void **state)
+{
+	static struct kept_view kept[1000];
+	struct world world;
+
+	(void)state;
+	world_init(&world, &week, 4);
+	world.behave = mixed;
+	world_apply(&world, 1000, SALT_NONE);
+	for (unsigned round = 0; round < 40; round++) {
+		uint64_t told;
+
+		world_run(&world, hour / 2 + round * second);
+		for (size_t i = 0; i < 1000; i++) {
+			const struct endpoint_view *view = world_endpoint(&world, i);
+
+			kept[i] = (struct kept_view){ view->state, view->reason, view->since,
+				view->checks[0]->health };
+		}
+		told = world.transitions;
+		world.real_offset += round % 2 == 0 ? hour : -hour; /* wall time steps */
+		world_restart(&world, round * second, 1000, SALT_NONE);
+		for (size_t i = 0; i < 1000; i++) {
+			const struct endpoint_view *view = world_endpoint(&world, i);
+
+			assert_int_equal(view->state, kept[i].state);
+			assert_int_equal(view->reason, kept[i].reason);
+			assert_int_equal(view->since, kept[i].since);
+			assert_memory_equal(
+				&view->checks[0]->health, &kept[i].health, sizeof kept[i].health);
+		}
+		assert_int_equal(world.transitions, told);
+		assert_int_equal(engine_self(world.engine)->state_restored, 1000);
+		assert_int_equal(engine_self(world.engine)->state_dropped, 0);
+	}
+	world_fini(&world);
+}
+
+static void test_a_restart_with_another_configuration_is_like_a_reload(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, &week, 4);
+	world.behave = well;
+	world_apply(&world, 1000, SALT_NONE);
+	world_run(&world, hour);
+	world_restart(&world, second, 1000, SALT_IDENTITY); /* of every tenth */
+	assert_int_equal(engine_self(world.engine)->state_restored, 900);
+	assert_int_equal(engine_self(world.engine)->state_dropped, 200);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 900);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UNKNOWN], 100);
+	world_run(&world, hour);
+	world_restart(&world, second, 500, SALT_IDENTITY); /* each time another identity */
+	assert_int_equal(engine_self(world.engine)->state_restored, 450);
+	assert_int_equal(engine_self(world.engine)->state_dropped, 2 * 550);
+	world_run(&world, hour);
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 500);
+	world_fini(&world);
+}
+
+static void test_two_failures_before_a_restart_and_one_after_are_three(void **state)
+{
+	struct world world;
+	struct world_conf conf = {
+		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
+	};
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.behave = well;
+	world_apply(&world, 1, SALT_NONE);
+	world_run(&world, 30 * second);
+	world.behave = refused;
+	while (world_endpoint(&world, 0)->checks[0]->health.bad < 2)
+		world_run(&world, second / 2);
+	assert_int_equal(world_endpoint(&world, 0)->state, STATE_UP);
+	world_restart(&world, second, 1, SALT_NONE);
+	assert_int_equal(world_endpoint(&world, 0)->state, STATE_UP);
+	world_run(&world, 5 * second); /* the fast interval goes on too */
+	assert_int_equal(world_endpoint(&world, 0)->state, STATE_DOWN);
+	assert_int_equal(engine_self(world.engine)->checks_total, 1);
+	world_fini(&world);
+}
+
 static void test_a_pause_of_ours_takes_no_target_down(void **state)
 {
 	struct world world;
@@ -984,11 +1111,21 @@ static void step_the_clock(struct world *world)
 	world->real_offset += chance(world, 50) ? -step : step;
 }
 
+/* Whose checks all ask something else now has no state any more. */
+static void restart_anyhow(struct world *world)
+{
+	size_t n = engine_snapshot(world->engine)->n_endpoints;
+
+	world_restart(world, rand_below(&world->rand, 40 * second), n, SALT_NONE);
+	for (size_t i = 0; i < n; i++)
+		chaos.is_seen[i] &= world_endpoint(world, i)->since != 0;
+}
+
 static void one_thing(struct world *world)
 {
 	char name[32];
 
-	switch (rand_below(&world->rand, 12)) {
+	switch (rand_below(&world->rand, 13)) {
 	case 0:
 	case 1:
 		apply_anyhow(world);
@@ -1007,6 +1144,9 @@ static void one_thing(struct world *world)
 		(void)snprintf(name, sizeof name, "endpoint-%u",
 			(unsigned)rand_below(&world->rand, CHAOS_ENDPOINTS));
 		(void)engine_check_now(world->engine, name); /* it may be gone, or asked before */
+		break;
+	case 7:
+		restart_anyhow(world);
 		break;
 	default:
 		world_run(world, rand_below(&world->rand, 20 * second));
@@ -1054,6 +1194,10 @@ int main(void)
 			test_a_check_longer_than_its_interval_never_overlaps_and_is_counted),
 		cmocka_unit_test(test_start_of_ten_thousand_is_spread),
 		cmocka_unit_test(test_no_burst_after_a_pause),
+		cmocka_unit_test(test_no_burst_after_a_restart_and_nobody_waits_for_long),
+		cmocka_unit_test(test_a_restart_moves_no_state_and_tells_nothing),
+		cmocka_unit_test(test_a_restart_with_another_configuration_is_like_a_reload),
+		cmocka_unit_test(test_two_failures_before_a_restart_and_one_after_are_three),
 		cmocka_unit_test(test_a_pause_of_ours_takes_no_target_down),
 		cmocka_unit_test(test_endpoint_starts_in_the_state_that_init_assumes),
 		cmocka_unit_test(test_down_after_fall_failures_and_up_after_rise),

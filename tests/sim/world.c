@@ -166,17 +166,64 @@ static void on_transition(const struct transition *transition)
 static const struct output watcher = { .name = "watcher", .on_transition = on_transition };
 static const struct output *const watchers[] = { &watcher, NULL };
 
-void world_init(struct world *world, const struct world_conf *conf, uint64_t seed)
+/* Memory as io/keeper.c gives it, but for the service manager; it moves each time. */
+static int lay_out(void *ctx, size_t n, struct record **ret_slots, size_t *ret_first)
+{
+	struct world *world = ctx;
+	size_t first = world->slots ? ledger_free_area(world->slots, n) : LEDGER_FIRST;
+	size_t n_slots = max_of(first + n, world->n_slots);
+	struct record *slots = calloc(n_slots, sizeof *slots);
+
+	assert_non_null(slots);
+	if (world->slots)
+		memcpy(slots, world->slots, world->n_slots * sizeof *slots);
+	else
+		ledger_format(slots);
+	memset(slots + first, 0, n * sizeof *slots);
+	free(world->slots);
+	world->slots = slots;
+	world->n_slots = n_slots;
+	*ret_slots = slots;
+	*ret_first = first;
+	return 0;
+}
+
+static void commit(void *ctx, size_t first, size_t n)
+{
+	struct world *world = ctx;
+
+	ledger_commit(world->slots, first, n);
+}
+
+static void begin_engine(struct world *world)
 {
 	struct engine_setup setup = {
 		.timers = &world->timers,
-		.seed = seed,
+		.keeper = { .layout = lay_out, .commit = commit, .ctx = world },
+		.seed = world->seed++,
 		.outputs = watchers,
 		.on_result = on_result,
 		.ctx = world,
 	};
 
-	*world = (struct world){ .conf = *conf, .real_offset = 1700000000 * USEC_PER_SEC };
+	assert_int_equal(engine_new(&setup, &world->engine), 0);
+}
+
+static void end_engine(struct world *world)
+{
+	engine_stop(world->engine);
+	assert_int_equal(world->in_flight, 0);
+	assert_int_equal(world->starts, world->dones + world->cancels);
+	world->engine = engine_free(world->engine);
+	assert_int_equal(world->timers.n, 0);
+	assert_false(tasks_pending(&world->timers));
+}
+
+void world_init(struct world *world, const struct world_conf *conf, uint64_t seed)
+{
+	*world = (struct world){
+		.conf = *conf, .real_offset = 1700000000 * USEC_PER_SEC, .seed = seed
+	};
 	the_world = world;
 	if (world->conf.limits.concurrency == 0)
 		world->conf.limits.concurrency = 512;
@@ -190,18 +237,14 @@ void world_init(struct world *world, const struct world_conf *conf, uint64_t see
 	world->timers.now = 3600 * USEC_PER_SEC;
 	world->timers.real = world->timers.now + world->real_offset;
 	rand_seed(&world->rand, seed ^ 0x5eed);
-	assert_int_equal(engine_new(&setup, &world->engine), 0);
+	begin_engine(world);
 }
 
 void world_fini(struct world *world)
 {
-	engine_stop(world->engine);
-	assert_int_equal(world->in_flight, 0);
-	assert_int_equal(world->starts, world->dones + world->cancels);
-	world->engine = engine_free(world->engine);
-	assert_int_equal(world->timers.n, 0);
-	assert_false(tasks_pending(&world->timers));
+	end_engine(world);
 	timers_fini(&world->timers);
+	free(world->slots);
 }
 
 static void fill_check(
@@ -411,6 +454,26 @@ void world_pause(struct world *world, usec_t span)
 	world->timers.real = world->timers.now + world->real_offset;
 	world->timers.paused_until = world->timers.now;
 	world->timers.paused_for = span;
+}
+
+void world_restart(struct world *world, usec_t span, size_t n, enum salt salt)
+{
+	struct timers *timers = &world->timers;
+	struct ledger_image image;
+	const char *problem;
+
+	end_engine(world);
+	timers->now += span;
+	timers->real = timers->now + world->real_offset;
+	timers->paused_until = 0; /* another process */
+	assert_int_equal(ledger_read(world->slots, world->n_slots * sizeof *world->slots,
+				 LEDGER_MEMORY, timers->now, timers->real, &image, &problem),
+		0);
+	assert_int_equal(image.n_broken, 0);
+	begin_engine(world);
+	engine_recall(world->engine, &image);
+	world_apply(world, n, salt);
+	ledger_image_fini(&image);
 }
 
 const struct endpoint_view *world_endpoint(struct world *world, size_t i)

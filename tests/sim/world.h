@@ -50,6 +50,9 @@ struct world {
 	unsigned in_flight, in_flight_max;
 	size_t configs;      /* built so far */
 	struct arena *arena; /* of the configuration that is being built */
+	uint64_t seed;
+	struct record *slots; /* memory that outlives the engine */
+	size_t n_slots;
 };
 
 /* The fields of conf that are 0 get sane values. One world at a time. */
@@ -79,5 +82,9 @@ void world_run(struct world *world, usec_t span);
 
 /* Time passes without any turn, as if the process was stopped. */
 void world_pause(struct world *world, usec_t span);
+
+/* The process is killed, and after a while the next one begins with a configuration of the first n
+ * endpoints and what the memory holds. */
+void world_restart(struct world *world, usec_t span, size_t n, enum salt salt);
 
 const struct endpoint_view *world_endpoint(struct world *world, size_t i);
