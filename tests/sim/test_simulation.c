@@ -282,7 +282,7 @@ static void test_no_burst_after_a_pause(void **state)
 	world_fini(&world);
 }
 
-/* C5: 1.5 times the pace, and chance. */
+/* C5: 1.5 times the pace, and the chance of the grid: its fullest second has 1066. */
 static void test_no_burst_after_a_restart_and_nobody_waits_for_long(void **state)
 {
 	struct world world;
@@ -301,7 +301,7 @@ static void test_no_burst_after_a_restart_and_nobody_waits_for_long(void **state
 		count_from(&world);
 		before = world.starts;
 		world_run(&world, 10 * second);
-		assert_true(peak() <= 1500 + 100);
+		assert_true(peak() <= 1500 + 150);
 		assert_true(world.starts - before >= 10000); /* what was missed is made up for */
 		world_run(&world, 10 * second);
 	}
@@ -311,7 +311,7 @@ static void test_no_burst_after_a_restart_and_nobody_waits_for_long(void **state
 		assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 10000);
 		count_from(&world);
 		world_run(&world, 20 * second);
-		assert_true(peak() <= 1500 + 100);
+		assert_true(peak() <= 1500 + 150);
 	}
 	world_fini(&world);
 }
