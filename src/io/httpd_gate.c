@@ -299,6 +299,7 @@ void gate_on_admit(evutil_socket_t fd, short what, void *arg)
 			admit(request);
 		request = next;
 	}
+	server->n_new = 0;
 	listeners_update(server);
 }
 
@@ -314,6 +315,7 @@ struct bufferevent *gate_on_bufferevent(struct event_base *base, void *arg)
 	must(request);
 	request->listener = listener;
 	listener->n_requests++;
+	server->n_new++;
 	(*client_counter(request))++;
 	TAILQ_INSERT_TAIL(&server->requests, request, link);
 	bufferevent_incref(request->bev); /* evhttp gets the other one */

@@ -21,7 +21,10 @@ static const usec_t exhausted_pause = USEC_PER_SEC;
 
 enum {
 	MAX_LOCAL_CLIENTS = 64, /* over unix sockets, apart from TCP: operators always get in */
-	MAX_HEADERS = 64        /* just more than the harmless request of the gate */
+	/* Accepted in one turn. The others of a crowd wait in the kernel's queue, where a crash of
+	 * ours does not touch them; and the turn stays short. */
+	MAX_NEW_CLIENTS = 8,
+	MAX_HEADERS = 64 /* just more than the harmless request of the gate */
 };
 
 static LIST_HEAD(, httpd) servers = LIST_HEAD_INITIALIZER(servers);
@@ -30,7 +33,8 @@ static LIST_HEAD(, httpd) servers = LIST_HEAD_INITIALIZER(servers);
 
 static bool may_accept(const struct httpd *server, const struct listener *listener)
 {
-	if (server->exhausted || server->draining || !server->prepared)
+	if (server->exhausted || server->draining || !server->prepared ||
+		server->n_new >= MAX_NEW_CLIENTS)
 		return false;
 	if (listener->socket.is_unix)
 		return server->n_local < min_of((unsigned)MAX_LOCAL_CLIENTS, server->clients_max);

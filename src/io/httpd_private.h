@@ -99,6 +99,7 @@ struct httpd {
 	int spare_fd;      /* given up to accept and close one client when descriptors are out */
 	bool exhausted, draining;
 	unsigned n_tcp, n_local;
+	unsigned n_new; /* in phase NEW: accepted in this turn */
 	size_t held;
 	struct httpd_stats stats;
 };

@@ -163,7 +163,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024
+
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 PYTHON
 	served=$!
 	eventually is_listening "$1" || give_up "the server to watch does not listen on $1"

@@ -34,6 +34,7 @@ struct fixture {
 	struct httpd *server;
 	uint16_t port;
 	unsigned n_asked; /* requests that got through the gate */
+	int most_unasked; /* clients that were in but whose request was not yet seen */
 	enum http_method method;
 	char path[256];
 	bool is_local;
@@ -74,7 +75,9 @@ static void on_request(void *ctx, struct httpd_request *request)
 	struct fixture *fixture = ctx;
 	const struct httpreq *head = httpd_request_head(request);
 	struct sbuf body = SBUF_INIT;
+	int unasked = (int)httpd_stats(fixture->server)->clients - (int)fixture->n_asked;
 
+	fixture->most_unasked = max_of(fixture->most_unasked, unasked);
 	fixture->n_asked++;
 	fixture->method = head->method;
 	fixture->is_local = httpd_request_is_local(request);
@@ -515,6 +518,31 @@ static void test_accepting_pauses_at_the_limit_and_goes_on_below_it(void **state
 	raw_close(&late);
 }
 
+/* Who still waits in the kernel's queue is not lost should we crash. */
+static void test_a_crowd_is_let_in_a_few_at_a_time(void **state)
+{
+	enum {
+		CROWD = 200
+	};
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+	struct raw_client *crowd = calloc(CROWD, sizeof *crowd);
+
+	assert_non_null(crowd);
+	for (unsigned i = 0; i < CROWD; i++)
+		raw_open(&crowd[i], fixture->loop, fixture->port, 1 + i / 20, request,
+			strlen(request));
+	for (unsigned i = 0; i < CROWD; i++) {
+		raw_finish(&crowd[i], 3 * USEC_PER_SEC);
+		assert_int_equal(raw_status(&crowd[i]), 200);
+		raw_close(&crowd[i]);
+	}
+	assert_int_equal(fixture->n_asked, CROWD);
+	if (fixture->most_unasked > 32)
+		fail_msg("%d clients were in and not yet heard", fixture->most_unasked);
+	free(crowd);
+}
+
 static void test_sliced_answers_are_whole_and_end_their_job_once(void **state)
 {
 	struct fixture *fixture = *state;
@@ -888,6 +916,7 @@ int main(void)
 		TEST(test_slow_clients_of_every_kind_are_cut_after_ten_seconds),
 		TEST(test_one_source_has_its_share_and_no_more),
 		TEST(test_accepting_pauses_at_the_limit_and_goes_on_below_it),
+		TEST(test_a_crowd_is_let_in_a_few_at_a_time),
 		TEST(test_sliced_answers_are_whole_and_end_their_job_once),
 		TEST(test_too_many_renders_are_shed_with_503),
 		TEST(test_out_of_descriptors_pauses_instead_of_spinning),
