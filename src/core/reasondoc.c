@@ -27,7 +27,9 @@ static_assert(array_size(sections) == VERDICT_N, "one section per verdict");
 /* As a sentence. */
 static void put_text(struct sbuf *out, const struct reason_desc *reason)
 {
-	sbuf_putc(out, (char)toupper((unsigned char)reason->text[0]));
+	bool is_name = isupper((unsigned char)reason->text[1]); /* gRPC */
+
+	sbuf_putc(out, is_name ? reason->text[0] : (char)toupper((unsigned char)reason->text[0]));
 	sbuf_printf(out, "%s%s.", reason->text + 1, reason->transient ? " (transient)" : "");
 }
 

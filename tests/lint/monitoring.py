@@ -13,6 +13,7 @@ except ImportError:
     sys.exit(77)
 
 DASHBOARD = ROOT / "packaging/grafana/modelhealthd.json"
+DOCUMENT = ROOT / "packaging/doc/operating.md"
 RULES = ROOT / "packaging/prometheus/modelhealthd.rules.yml"
 RULE_TESTS = ROOT / "packaging/prometheus/tests/modelhealthd.test.yml"
 
