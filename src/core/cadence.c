@@ -49,3 +49,21 @@ usec_t cadence_next(
 	/* Half an interval of distance at least, when coming back to the grid from elsewhere. */
 	return first_after(anchor, interval, max_of(now, last + interval / 2));
 }
+
+bool cadence_is_near(const struct check_spec *spec, usec_t slot, usec_t now)
+{
+	return now <= slot + min_of(spec->interval / 2, CADENCE_FIRST_SPREAD_SEC * USEC_PER_SEC);
+}
+
+usec_t cadence_resume(const struct check_spec *spec, usec_t slot, usec_t now)
+{
+	usec_t spread = min_of(spec->interval, CADENCE_FIRST_SPREAD_SEC * USEC_PER_SEC);
+	usec_t wait;
+
+	if (slot >= now)
+		return slot;
+	if (cadence_is_near(spec, slot, now))
+		return now + 2 * (now - slot);
+	wait = first_after(slot, spec->interval, now) - now;
+	return now + (usec_t)((unsigned __int128)wait * spread / spec->interval);
+}

@@ -481,10 +481,8 @@ static void limit_hosts(const struct engine *engine, struct plan *plan)
 /* What an earlier process knew needs no first round. */
 static void begin_check(struct engine *engine, struct check *check)
 {
-	if (!check->kept && !schedule_continue(engine, check)) {
-		check->is_in_round = true;
-		schedule_first(engine, check);
-	}
+	if (!check->kept)
+		check->is_in_round = !schedule_begin(engine, check);
 	engine->rounds_open += check->is_in_round ? 1 : 0;
 	check->kept = false;
 }

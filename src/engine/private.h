@@ -172,12 +172,10 @@ struct engine {
 
 /* ---- schedule.c ---- */
 
-/* Sets a fresh check's grid and arms its first slot. */
-void schedule_first(struct engine *engine, struct check *check);
-
-/* Goes on with a schedule that an earlier process left in slot_at and not_before: a slot that passed
- * meanwhile is made up for. False when too much has passed for that; then it begins anew. */
-bool schedule_continue(struct engine *engine, struct check *check);
+/* Arms the first slot of a check in this process: goes on with the schedule that an earlier one left
+ * in slot_at and not_before, else begins one. False when too much has passed, or nothing was left:
+ * then it starts as at the first start of all. */
+bool schedule_begin(struct engine *engine, struct check *check);
 
 /* Plans the slot after the current one by what the check's state asks for. */
 void schedule_next(struct engine *engine, struct check *check);

@@ -36,7 +36,7 @@ static void arm_slot(struct engine *engine, struct check *check, usec_t planned)
 	arm(engine, check, at);
 }
 
-void schedule_first(struct engine *engine, struct check *check)
+static void schedule_first(struct engine *engine, struct check *check)
 {
 	usec_t now = engine->timers->now;
 
@@ -46,22 +46,27 @@ void schedule_first(struct engine *engine, struct check *check)
 		arm_slot(engine, check, check->planned);
 }
 
-/* Twice as late as the slot is late already: what a restart has held up is made up for at half the
- * pace at which it would have come, on top of what comes by itself. */
-bool schedule_continue(struct engine *engine, struct check *check)
+/* Whether an earlier process left it a slot that makes sense with the intervals of today. */
+static bool has_slot(const struct engine *engine, const struct check *check)
 {
 	const struct check_spec *spec = check->view.spec;
-	usec_t now = engine->timers->now;
-	usec_t late = now > check->slot_at ? now - check->slot_at : 0;
-	usec_t latest = now + max_of(spec->interval, spec->down_interval);
+	usec_t latest = engine->timers->now + max_of(spec->interval, spec->down_interval);
 
-	if (check->slot_at == 0 || engine->setup.on_demand_only ||
-		late > min_of(spec->interval / 2, CADENCE_FIRST_SPREAD_SEC * USEC_PER_SEC) ||
-		check->slot_at > max_of(latest, check->not_before + spec->jitter))
+	return check->slot_at != 0 &&
+	       check->slot_at <= max_of(latest, check->not_before + spec->jitter);
+}
+
+bool schedule_begin(struct engine *engine, struct check *check)
+{
+	usec_t now = engine->timers->now;
+
+	if (engine->setup.on_demand_only || !has_slot(engine, check)) {
+		schedule_first(engine, check);
 		return false;
+	}
 	check->anchor = check->planned = check->slot_at;
-	arm_slot(engine, check, late > 0 ? now + 2 * late : check->slot_at);
-	return true;
+	arm_slot(engine, check, cadence_resume(check->view.spec, check->anchor, now));
+	return cadence_is_near(check->view.spec, check->anchor, now);
 }
 
 void schedule_next(struct engine *engine, struct check *check)

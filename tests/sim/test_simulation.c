@@ -305,7 +305,7 @@ static void test_no_burst_after_a_restart_and_nobody_waits_for_long(void **state
 		assert_true(world.starts - before >= 10000); /* what was missed is made up for */
 		world_run(&world, 10 * second);
 	}
-	/* longer: as at the first start */
+	/* longer: all within ten seconds, as at the first start */
 	for (usec_t span = 11 * second; span <= 2 * hour; span *= 5) {
 		world_restart(&world, span, 10000, SALT_NONE);
 		assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 10000);

@@ -30,3 +30,15 @@ usec_t cadence_interval(const struct check_spec *spec, const struct health *heal
  */
 usec_t cadence_next(
 	const struct check_spec *spec, usec_t anchor, usec_t last, usec_t interval, usec_t now);
+
+/* Whether a slot that passed while no process ran is so near that its check only goes on late: by ten
+ * seconds or half of its interval. After more than that it begins again. */
+bool cadence_is_near(const struct check_spec *spec, usec_t slot, usec_t now);
+
+/*
+ * When a check starts that an earlier process had planned for `slot`; its grid stays. What is near
+ * starts twice as late as it is late already: at half the pace at which it would have come, on top
+ * of what comes by itself. After more than that all come in the order of the grid, within ten
+ * seconds.
+ */
+usec_t cadence_resume(const struct check_spec *spec, usec_t slot, usec_t now);

@@ -72,6 +72,33 @@ static void test_next_is_on_the_grid_and_later_than_now(void **state)
 	}
 }
 
+static void test_schedule_goes_on_after_a_time_without_us(void **state)
+{
+	static const struct {
+		unsigned interval, slot, now, start; /* seconds */
+		bool is_near;
+	} cases[] = {
+		{ 60, 130, 100, 130, true }, /* still to come */
+		{ 60, 100, 100, 100, true },
+		{ 60, 100, 103, 109, true }, /* 3 late: in 6 */
+		{ 60, 100, 110, 130, true },
+		{ 60, 100, 112, 120, false }, /* the grid is 48 away: 48/60 of ten seconds */
+		{ 60, 100, 159, 159, false },
+		{ 8, 100, 104, 112, true },
+		{ 8, 100, 105, 108, false }, /* shorter than ten seconds: the grid itself */
+		{ 86400, 100, 43300, 43305, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct check_spec spec = spec_of(cases[i].interval * second);
+		usec_t slot = cases[i].slot * second, now = cases[i].now * second;
+
+		assert_int_equal(cadence_resume(&spec, slot, now) / second, cases[i].start);
+		assert_int_equal(cadence_is_near(&spec, slot, now), cases[i].is_near);
+	}
+}
+
 static void test_fast_and_down_intervals_count_from_the_last_start(void **state)
 {
 	struct check_spec spec = spec_of(9 * second);
@@ -144,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_anchors_spread_evenly),
 		cmocka_unit_test(test_first_start_comes_within_ten_seconds),
 		cmocka_unit_test(test_next_is_on_the_grid_and_later_than_now),
+		cmocka_unit_test(test_schedule_goes_on_after_a_time_without_us),
 		cmocka_unit_test(test_fast_and_down_intervals_count_from_the_last_start),
 		cmocka_unit_test(test_interval_follows_the_state),
 		cmocka_unit_test(test_bucket_lets_count_through_in_any_period),
