@@ -159,6 +159,19 @@ static void on_stall(void *arg, usec_t turn)
 		turn / USEC_PER_MSEC);
 }
 
+static void on_clock_step(void *arg, int64_t by)
+{
+	struct daemon *daemon = arg;
+	char length[DURATION_TEXT_SIZE];
+
+	duration_format((usec_t)(by < 0 ? -by : by) / USEC_PER_SEC * USEC_PER_SEC, length);
+	log_printf(LOG_LEVEL_NOTICE, MSG_CLOCK_SET,
+		"the clock of this host was set %s by %s; all times that are shown move with it, "
+		"checks keep their pace",
+		by < 0 ? "back" : "forward", length);
+	engine_shift_times(daemon->engine, by);
+}
+
 /* ---- configuration ---- */
 
 static void log_loaded(struct daemon *daemon, const struct config *config)
@@ -480,6 +493,7 @@ static int build(struct daemon *daemon)
 		return r;
 	loop = daemon->services.io.loop;
 	loop_on_stall(loop, on_stall, daemon);
+	loop_on_step(loop, on_clock_step, daemon);
 	open_keeper(daemon);
 	r = engine_new(
 		&(struct engine_setup){

@@ -7,6 +7,7 @@
  *   gate.c     what must not be asked now: a dead server, a full one, one that we harm
  *   guard.c    is it them or is it us?
  *   recall.c   what outlives the process
+ *   restamp.c  what is shown when somebody sets the clock
  */
 #pragma once
 

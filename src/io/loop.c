@@ -37,6 +37,9 @@ static const usec_t stall_limit = 100 * USEC_PER_MSEC;
  * stopped, starved or suspended. */
 static const usec_t pause_limit = USEC_PER_SEC;
 
+/* A wall clock that moves so much more or less than the machine's own was set, not slewed. */
+static const int64_t step_limit = USEC_PER_SEC;
+
 struct signal_watch {
 	struct event *event;
 	struct loop *loop;
@@ -52,10 +55,13 @@ struct loop {
 	int timer_fd;
 	usec_t armed_at;  /* what timer_fd is set to, USEC_NEVER = disarmed */
 	usec_t suspended; /* boot time ahead of monotonic time */
+	int64_t ahead;    /* of the wall clock, before monotonic time */
 	struct signal_watch *signals;
 	struct loop_stats stats;
 	void (*on_stall)(void *arg, usec_t turn);
 	void *on_stall_arg;
+	void (*on_step)(void *arg, int64_t by);
+	void *on_step_arg;
 	usec_t turn_began; /* when the last wait ended; 0 = still waiting */
 	bool stopping;
 };
@@ -74,11 +80,27 @@ static void note_pause(struct loop *loop, usec_t length)
 	loop->timers.paused_for = length;
 }
 
+/* The wall clock runs on while the machine is suspended, too: that is no step. */
+static void look_for_step(struct loop *loop, int64_t ahead)
+{
+	usec_t asleep = clock_boottime() - loop->timers.now - loop->suspended;
+	int64_t by = ahead - loop->ahead - (int64_t)asleep;
+
+	if ((by > step_limit || by < -step_limit) && loop->on_step)
+		loop->on_step(loop->on_step_arg, by);
+}
+
 /* A turn that takes so long is a pause as well: most likely the process was stopped in it. */
 static void read_clocks(struct loop *loop)
 {
+	int64_t ahead;
+
 	loop->timers.now = clock_monotonic();
 	loop->timers.real = clock_realtime();
+	ahead = (int64_t)(loop->timers.real - loop->timers.now);
+	if (ahead - loop->ahead > step_limit || ahead - loop->ahead < -step_limit)
+		look_for_step(loop, ahead);
+	loop->ahead = ahead;
 	if (loop->turn_began != 0 && loop->timers.now - loop->turn_began > pause_limit)
 		note_pause(loop, loop->timers.now - loop->turn_began);
 }
@@ -317,6 +339,12 @@ void loop_on_stall(struct loop *loop, void (*fn)(void *arg, usec_t turn), void *
 {
 	loop->on_stall = fn;
 	loop->on_stall_arg = arg;
+}
+
+void loop_on_step(struct loop *loop, void (*fn)(void *arg, int64_t by), void *arg)
+{
+	loop->on_step = fn;
+	loop->on_step_arg = arg;
 }
 
 static short to_libevent(unsigned events)

@@ -842,6 +842,57 @@ static void test_retries_wait_as_long_as_the_server_asks(void **state)
 	world_fini(&world);
 }
 
+/* ---- a clock that is set ---- */
+
+static usec_t lasted;
+
+static void on_transition_lasted(const struct transition *transition)
+{
+	lasted = transition->lasted;
+}
+
+static void set_clock(struct world *world, int64_t by)
+{
+	world->real_offset += (usec_t)by;
+	world->timers.real += (usec_t)by;
+	engine_shift_times(world->engine, by);
+}
+
+static void test_a_clock_that_is_set_changes_no_age_and_no_pace(void **state)
+{
+	const struct endpoint_view *view;
+	struct world world;
+	struct world_conf conf = {
+		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
+	};
+	const int64_t year = 365 * (int64_t)day;
+	unsigned starts;
+
+	(void)state;
+	world_init(&world, &conf, 3);
+	world.real_offset = 30 * 365 * day;
+	world.behave = well;
+	world.on_transition = on_transition_lasted;
+	world_apply(&world, 1, SALT_NONE);
+	world_run(&world, 1000 * second);
+	starts = world.starts;
+	set_clock(&world, year);
+	world_run(&world, 1000 * second);
+	set_clock(&world, -3 * year);
+	world_run(&world, 1000 * second);
+	assert_in_range(world.starts, starts + 199, starts + 201);
+	view = engine_snapshot(world.engine)->endpoints[0];
+	assert_in_range(world.timers.real - view->since, 2985 * second, 3000 * second);
+	assert_in_range(world.timers.real - view->checks[0]->last.at, 0, 11 * second);
+	world.behave = refused;
+	world_run(&world, 100 * second);
+	assert_in_range(lasted, 3000 * second, 3100 * second);
+	/* Before 1970 there is no time to show; it is not taken for "never". */
+	set_clock(&world, -40 * year);
+	assert_int_equal(engine_snapshot(world.engine)->endpoints[0]->since, 1);
+	world_fini(&world);
+}
+
 /* ---- the watchdog ---- */
 
 static void test_lost_timers_are_no_progress(void **state)
@@ -1214,6 +1265,7 @@ int main(void)
 		cmocka_unit_test(test_limits_that_a_reload_lifts_hold_back_no_more),
 		cmocka_unit_test(test_retry_after_is_respected_and_is_no_standstill),
 		cmocka_unit_test(test_retries_wait_as_long_as_the_server_asks),
+		cmocka_unit_test(test_a_clock_that_is_set_changes_no_age_and_no_pace),
 		cmocka_unit_test(test_lost_timers_are_no_progress),
 		cmocka_unit_test(test_a_kind_that_never_ends_is_cancelled_and_counted),
 		cmocka_unit_test(test_a_reload_while_offline_neither_thaws_nor_repeats),

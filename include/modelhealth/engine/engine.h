@@ -80,6 +80,9 @@ int engine_check_now(struct engine *engine, const char *endpoint_name);
  * more. What the watchdog is told depends on it. */
 bool engine_is_progressing(const struct engine *engine);
 
+/* Moves every time that is shown with the wall clock, which was just set by so much. */
+void engine_shift_times(struct engine *engine, int64_t by);
+
 /* Stops all timers and cancels what is in flight; no results come any more. */
 void engine_stop(struct engine *engine);
 

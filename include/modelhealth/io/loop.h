@@ -62,5 +62,9 @@ const struct loop_stats *loop_stats(const struct loop *loop);
 /* Called after a turn that took longer than 100 ms, with its length. */
 void loop_on_stall(struct loop *loop, void (*fn)(void *arg, usec_t turn), void *arg);
 
+/* Called as soon as somebody has set the wall clock by more than a second; ->real is the new time,
+ * and no other callback runs meanwhile. */
+void loop_on_step(struct loop *loop, void (*fn)(void *arg, int64_t by), void *arg);
+
 /* For evhttp in io/httpd.c only. */
 struct event_base *loop_event_base(struct loop *loop);
