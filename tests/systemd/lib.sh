@@ -34,9 +34,9 @@ check() {
 	return 1
 }
 
-# eventually COMMAND...: true within $DEADLINE seconds (15).
+# eventually COMMAND...: true within $DEADLINE seconds (30).
 eventually() {
-	local deadline=$((SECONDS + ${DEADLINE:-15}))
+	local deadline=$((SECONDS + ${DEADLINE:-30}))
 	until "$@" >/dev/null 2>&1; do
 		if [ "$SECONDS" -ge "$deadline" ]; then
 			"$@"
