@@ -6,12 +6,13 @@ import glob
 import http.server
 import os
 import random
+import signal
 import subprocess
 import threading
 
 import pytest
 
-from harness import check_of, http_endpoint, wait_until
+from harness import check_of, closed_port, http_endpoint, tcp_endpoint, wait_until
 from models import check_of as check_named, model_endpoint
 
 RECORD = 80  # bytes: the header, the last record once more, then the records
@@ -260,6 +261,29 @@ def test_start_that_fails_leaves_the_states_for_the_next(toggle, start, folder):
     daemon.write_text(good)
     daemon.again()
     assert daemon.endpoint("a")["since"] == since
+
+
+def test_killed_while_it_saves_leaves_a_whole_file_or_none(toggle, start, folder):
+    """C1: SIGTERM, and SIGKILL a little later."""
+    sock, port = closed_port()
+    config = {"endpoints": [tcp_endpoint(f"e{i}", f"tcp://127.0.0.1:{port}", interval="200ms")
+                            for i in range(300)]}
+    daemon = start(config, env={"STATE_DIRECTORY": folder})
+    daemon.wait_checked(seconds=20)
+    whole = 0
+    for seed in range(6):
+        daemon.signal(signal.SIGTERM)
+        threading.Event().wait(random.Random(seed).uniform(0, 0.02))  # the moment is the test
+        daemon.kill()
+        left = set(os.listdir(folder))
+        assert left <= {"state", "state.new"}, left
+        daemon.again()
+        whole += "state" in left
+        assert restored(daemon) == (300 if "state" in left else 0)
+        assert "cannot be used" not in daemon.stderr()
+        daemon.wait_checked(seconds=20)
+    sock.close()
+    assert whole > 0
 
 
 # ---- damaged ----
