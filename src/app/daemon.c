@@ -434,7 +434,8 @@ static void end_recall(struct daemon *daemon)
 	const struct ledger_image *image = daemon->found.image;
 	int r;
 
-	if (image)
+	/* A process that ended before its first result left nothing to tell of. */
+	if (image && image->n + image->n_broken > 0)
 		log_printf(LOG_LEVEL_INFO, MSG_STATE_RESTORED,
 			"%zu checks go on where they were %" PRIu64
 			" s ago (kept by %s); %zu records fit no check of today or were broken",

@@ -268,5 +268,5 @@ usec_t ledger_age(const struct ledger_image *image, usec_t now)
 
 	for (size_t i = 0; i < image->n; i++)
 		newest = max_of(newest, ledger_time(image, &image->records[i]));
-	return now > newest ? now - newest : 0;
+	return image->n > 0 && now > newest ? now - newest : 0;
 }
