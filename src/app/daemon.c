@@ -252,15 +252,14 @@ static void end_reload(struct daemon *daemon, const struct sbuf *errors)
 	status_reloaded(daemon->status, failed ? sbuf_str(errors) : NULL);
 }
 
-static void begin_reload(struct daemon *daemon)
+/* false: one is under way, and the file may have changed since it began; once more after it. */
+static bool begin_reload(struct daemon *daemon)
 {
 	int r = loader_start(daemon->loader);
 
-	if (r == -EBUSY) {
-		/* The file may have changed since that load began: once more after it. */
-		daemon->wants_reload = true;
-		return;
-	}
+	daemon->wants_reload = r == -EBUSY;
+	if (daemon->wants_reload)
+		return false;
 	daemon->is_loading = r == 0;
 	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		clock_monotonic() - CLOCK_HEAD_START);
@@ -270,12 +269,13 @@ static void begin_reload(struct daemon *daemon)
 		sbuf_printf(&errors, "cannot load a configuration now: %s\n", strerror(-r));
 		end_reload(daemon, &errors);
 	}
+	return true;
 }
 
 /* Asked on the status port. */
-static void on_reload_request(void *ctx)
+static bool on_reload_request(void *ctx)
 {
-	begin_reload(ctx);
+	return begin_reload(ctx);
 }
 
 static void on_loaded(void *ctx, int error, const struct conf_errors *found, struct config *config)
@@ -288,12 +288,6 @@ static void on_loaded(void *ctx, int error, const struct conf_errors *found, str
 		config_unref(config);
 		return;
 	}
-	if (daemon->wants_reload) {
-		daemon->wants_reload = false;
-		config_unref(config);
-		begin_reload(daemon);
-		return;
-	}
 	if (error == 0) {
 		(void)apply(daemon, config, &errors); /* its errors are in the text */
 		config_unref(config);
@@ -304,10 +298,11 @@ static void on_loaded(void *ctx, int error, const struct conf_errors *found, str
 				strerror(-error));
 	}
 	end_reload(daemon, &errors);
+	if (daemon->wants_reload)
+		(void)begin_reload(daemon); /* nothing is under way */
 }
 
-/* A load under way is not thrown away for a signal: under a storm of them none would ever be live.
- * Who asked on the status port waits for the answer to his own question, hence begin_reload. */
+/* Nobody waits for the answer to a signal: a storm of them is a load now and then. */
 static void on_reload_timer(struct timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, reload);
@@ -316,7 +311,7 @@ static void on_reload_timer(struct timer *timer)
 		(void)timer_set(timers_of(daemon), timer,
 			timers_of(daemon)->now + reload_distance); /* has its place */
 	else if (!daemon->is_stopping)
-		begin_reload(daemon);
+		(void)begin_reload(daemon); /* nothing is under way */
 }
 
 /* ---- signals ---- */

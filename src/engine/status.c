@@ -242,6 +242,7 @@ struct reload_wait {
 	struct httpd_job job;
 	struct status *status;
 	struct httpd_request *request;
+	bool is_next; /* asked while a load was under way: the one after it is his */
 	TAILQ_ENTRY(reload_wait) link;
 };
 
@@ -267,8 +268,8 @@ static void serve_reload(struct status *status, struct httpd_request *request, c
 	};
 	TAILQ_INSERT_TAIL(&status->waiting, wait, link);
 	httpd_wait(request, &wait->job);
-	if (!TAILQ_EMPTY(&status->waiting))
-		status->setup.reload(status->setup.ctx);
+	if (!TAILQ_EMPTY(&status->waiting) && !status->setup.reload(status->setup.ctx))
+		wait->is_next = true;
 }
 
 static void reply_reloaded(struct status *status, struct httpd_request *request)
@@ -303,11 +304,14 @@ static void reply_reloaded(struct status *status, struct httpd_request *request)
 
 void status_reloaded(struct status *status, const char *errors)
 {
-	struct reload_wait *wait;
+	struct reload_wait *next;
 
 	/* Each answer ends its wait, which takes it off the list. */
-	while ((wait = TAILQ_FIRST(&status->waiting))) {
-		if (errors)
+	for (struct reload_wait *wait = TAILQ_FIRST(&status->waiting); wait; wait = next) {
+		next = TAILQ_NEXT(wait, link);
+		if (wait->is_next)
+			wait->is_next = false;
+		else if (errors)
 			httpd_problem(wait->request, 422, errors);
 		else
 			reply_reloaded(status, wait->request);

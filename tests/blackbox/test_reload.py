@@ -2,6 +2,7 @@
 """Reload: by diff, under load, in a storm (D1-D4)."""
 
 import signal
+import threading
 
 import pytest
 
@@ -125,6 +126,31 @@ def test_storm_without_end_does_not_keep_a_configuration_from_being_live(server,
         return generation(daemon) >= 3
 
     wait_until(is_live, 20, "a reload in the middle of the storm")
+
+
+def test_storm_of_requests_is_answered_and_every_load_of_it_counts(server, start):
+    """D3: requests come faster than a large file is read. Each is answered by a load that began
+    after it, and none of these loads is thrown away for those who came later."""
+    endpoints = [http_endpoint(f"endpoint-{number}", server.url("healthy"), interval="1h")
+                 for number in range(3000)]
+    daemon = start({"endpoints": endpoints})
+    answers = []
+
+    def ask():
+        answers.append(daemon.request("POST", "/-/reload").json["generation"])
+
+    threads = []
+    for number in range(40):
+        daemon.write_config({"endpoints": endpoints[:2000] + [
+            http_endpoint(f"storm-{number}", server.url("healthy"), interval="1h")]})
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 40
+    assert "storm-39" in daemon.endpoints()
+    assert 3 <= generation(daemon) <= 41
+    daemon.assert_loop_never_stalled()
 
 
 def test_half_written_file_changes_nothing(server, start):

@@ -14,8 +14,10 @@ struct status;
 struct status_setup {
 	struct loop *loop;     /* borrowed */
 	struct engine *engine; /* borrowed */
-	/* Begins to load the configuration anew; status_reloaded tells how it ended. */
-	void (*reload)(void *ctx);
+	/* Begins to load the configuration anew; status_reloaded tells how it ended, perhaps before
+	 * this returns. false: another load is under way and may not have seen the file as it is
+	 * now; the next one follows at its end. */
+	bool (*reload)(void *ctx);
 	void *ctx;
 };
 
@@ -32,7 +34,7 @@ struct status *status_free(struct status *status);
 int status_listen(
 	struct status *status, const struct config *config, char *ret_error, size_t error_size);
 
-/* Answers all who asked for a reload. errors NULL = it is live; else all errors as text. */
+/* Answers all who asked before this load began. errors NULL = it is live; else all errors as text. */
 void status_reloaded(struct status *status, const char *errors);
 
 /* Serves a socket of the service manager that already listens, to the end; an address of a

@@ -110,12 +110,13 @@ static void apply(struct fixture *fixture, size_t n)
 	config_unref(config);
 }
 
-static void on_reload(void *ctx)
+static bool on_reload(void *ctx)
 {
 	struct fixture *fixture = ctx;
 
 	fixture->n_reloads++;
 	status_reloaded(fixture->status, fixture->reload_error);
+	return true;
 }
 
 static int open_fixture(void **state)
