@@ -486,6 +486,25 @@ static void tell_listening(const struct status *status, const char *address)
 		log_info("listening on %.*s:%u", (int)(colon - address), address, port);
 }
 
+/* The usual reason for an address in use under systemd is worth more than the bare error. */
+static void explain_listen(const struct status *status, const char *failed, int error,
+	char *ret_error, size_t error_size)
+{
+	int fd = failed && error == EADDRINUSE ? httpd_adopted_at_port(status->server, failed) : -1;
+	char where[LISTEN_TEXT_SIZE];
+
+	if (fd < 0) {
+		(void)snprintf(ret_error, error_size, "cannot listen on %s: %s",
+			failed ? failed : "the status port", strerror(error));
+		return;
+	}
+	listen_describe(fd, where);
+	(void)snprintf(ret_error, error_size,
+		"cannot listen on %s: the service manager listens on %s already; change "
+		"modelhealthd.socket too",
+		failed, where);
+}
+
 int status_listen(
 	struct status *status, const struct config *config, char *ret_error, size_t error_size)
 {
@@ -506,8 +525,7 @@ int status_listen(
 				.n_hosts = config->n_allowed_hosts,
 			});
 	if (r < 0) {
-		(void)snprintf(ret_error, error_size, "cannot listen on %s: %s",
-			failed ? failed : "the status port", strerror(-r));
+		explain_listen(status, failed, -r, ret_error, error_size);
 		return r;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -293,6 +293,16 @@ bool httpd_is_listening(const struct httpd *server, const char *address)
 	return find_listener(server, address) != NULL;
 }
 
+int httpd_adopted_at_port(const struct httpd *server, const char *address)
+{
+	const struct listener *listener;
+
+	TAILQ_FOREACH (listener, &server->listeners, link)
+		if (!listener->address && listen_shares_port(listener->socket.fd, address))
+			return listener->socket.fd;
+	return -1;
+}
+
 uint16_t httpd_port(const struct httpd *server, const char *address)
 {
 	const struct listener *listener = find_listener(server, address);

@@ -207,13 +207,21 @@ static bool takes_both(int fd)
 	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && v6only == 0;
 }
 
+/* Whether a bound socket has the port of text, which is read on the way. */
+static bool has_port_of(
+	const struct sockaddr_storage *bound, const char *text, struct sockaddr_storage *ret_wanted)
+{
+	socklen_t len;
+
+	return (bound->ss_family == AF_INET || bound->ss_family == AF_INET6) &&
+	       parse_tcp(text, ret_wanted, &len) == 0 && port_of(bound) == port_of(ret_wanted);
+}
+
 static bool covers_tcp(int fd, const struct sockaddr_storage *bound, const char *text)
 {
 	struct sockaddr_storage wanted;
-	socklen_t len;
 
-	if ((bound->ss_family != AF_INET && bound->ss_family != AF_INET6) ||
-		parse_tcp(text, &wanted, &len) < 0 || port_of(bound) != port_of(&wanted))
+	if (!has_port_of(bound, text, &wanted))
 		return false;
 	if (is_wildcard(bound))
 		return bound->ss_family == wanted.ss_family ||
@@ -248,6 +256,13 @@ bool listen_covers(int fd, const char *address)
 		return bound.ss_family == AF_UNIX &&
 		       strcmp(((const struct sockaddr_un *)&bound)->sun_path, path) == 0;
 	return covers_tcp(fd, &bound, address);
+}
+
+bool listen_shares_port(int fd, const char *address)
+{
+	struct sockaddr_storage bound, wanted;
+
+	return read_bound(fd, &bound) && has_port_of(&bound, address, &wanted);
 }
 
 void listen_describe(int fd, char ret_text[static LISTEN_TEXT_SIZE])

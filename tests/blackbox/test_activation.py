@@ -88,6 +88,20 @@ def test_a_reload_never_closes_an_inherited_socket(tcp):
             socket.create_connection(("127.0.0.1", gone), timeout=1)
 
 
+def test_an_address_in_the_way_of_an_inherited_socket_is_explained(tcp):
+    daemon, unix = held_daemon(tcp)
+    with unix, daemon:
+        daemon.start()
+        with open(daemon.config_path, encoding="utf-8") as file:
+            text = file.read()
+        daemon.write_text(text.replace(f"127.0.0.1:{daemon.port}", f"0.0.0.0:{daemon.port}"))
+        answer = daemon.request("POST", "/-/reload")
+        assert answer.status == 422
+        assert (f"cannot listen on 0.0.0.0:{daemon.port}: the service manager listens on "
+                f"127.0.0.1:{daemon.port} already; change modelhealthd.socket too") in answer.text
+        assert daemon.tcp_request("GET", "/healthz").status == 200
+
+
 def test_guards_hold_on_inherited_sockets(tcp):
     daemon, unix = held_daemon(tcp)
     with unix, daemon:

@@ -72,6 +72,9 @@ void httpd_drain(struct httpd *server);
 
 bool httpd_is_listening(const struct httpd *server, const char *address);
 
+/* An adopted socket that has the port of address, -1 = none: why that may be in use. */
+int httpd_adopted_at_port(const struct httpd *server, const char *address);
+
 /* The TCP port behind an address that was listened on; 0 for unix or none. */
 uint16_t httpd_port(const struct httpd *server, const char *address);
 

@@ -37,5 +37,8 @@ void listen_remove_file(const char *address, const struct listen_socket *socket)
  * all that arrives there: the wildcard of its family, or of both. */
 bool listen_covers(int fd, const char *address);
 
+/* Whether fd has the TCP port of address, so that the two may stand in each other's way. */
+bool listen_shares_port(int fd, const char *address);
+
 /* Where fd is bound, as it would be configured; "another address" for other families. */
 void listen_describe(int fd, char ret_text[static LISTEN_TEXT_SIZE]);

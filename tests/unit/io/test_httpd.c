@@ -754,7 +754,7 @@ static void test_an_address_that_an_adopted_socket_has_is_not_bound_again(void *
 {
 	struct fixture *fixture = *state;
 	struct listen_socket socket = adopt(fixture, address);
-	char own[LISTEN_TEXT_SIZE];
+	char own[LISTEN_TEXT_SIZE], wider[LISTEN_TEXT_SIZE];
 	const char *addresses[] = { own };
 	const char *failed;
 
@@ -762,6 +762,11 @@ static void test_an_address_that_an_adopted_socket_has_is_not_bound_again(void *
 	assert_true(httpd_is_listening(fixture->server, own));
 	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), 0);
 	assert_int_equal(httpd_port(fixture->server, own), bound_port(socket.fd));
+	(void)snprintf(wider, sizeof wider, "0.0.0.0:%u", bound_port(socket.fd));
+	addresses[0] = wider;
+	assert_int_equal(httpd_listen(fixture->server, addresses, 1, &failed), -EADDRINUSE);
+	assert_true(httpd_adopted_at_port(fixture->server, failed) >= 0);
+	assert_int_equal(httpd_adopted_at_port(fixture->server, address), -1);
 	fixture->port = bound_port(socket.fd);
 	assert_int_equal(exchange(fixture, "GET / HTTP/1.0\r\n\r\n"), 200);
 	/* Neither an address that leaves the configuration nor a reload that fails closes it. */
