@@ -62,7 +62,9 @@ static void write_message(const struct transition *transition, struct sbuf *out)
 		sbuf_printf(out, ": %s", transition->why->detail);
 	sbuf_puts(out, ")");
 	if (!transition->first) {
-		duration_format(transition->lasted / USEC_PER_SEC * USEC_PER_SEC, lasted);
+		usec_t unit = transition->lasted < USEC_PER_SEC ? USEC_PER_MSEC : USEC_PER_SEC;
+
+		duration_format(transition->lasted / unit * unit, lasted);
 		sbuf_printf(out, ", was %s for %s", state_token(transition->from), lasted);
 	}
 	if (endpoint->flapping)
