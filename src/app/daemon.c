@@ -425,7 +425,7 @@ static struct engine_keeper engine_keeper(struct daemon *daemon)
 /* After the first configuration: what was found is live now, in the ledger of this process. */
 static void end_recall(struct daemon *daemon)
 {
-	const struct self_view *self = engine_self(daemon->engine);
+	struct self_view *self = engine_self(daemon->engine);
 	const struct ledger_image *image = daemon->found.image;
 	int r;
 
@@ -439,11 +439,12 @@ static void end_recall(struct daemon *daemon)
 			daemon->found.source, self->state_dropped);
 	daemon->found.image = NULL;
 	r = daemon->keeper ? keeper_forget(daemon->keeper) : 0;
-	if (r < 0)
-		log_printf(LOG_LEVEL_WARNING, MSG_STATE_NOT_KEPT,
-			"the file of states cannot be removed (%s); after a crash it may be taken "
-			"for newer than it is",
-			strerror(-r));
+	if (r == 0)
+		return;
+	self->state_failures_total++;
+	log_printf(LOG_LEVEL_WARNING, MSG_STATE_NOT_KEPT,
+		"the state directory cannot be written (%s); states survive a restart but no stop",
+		strerror(-r));
 }
 
 /* What never was live must not take the place of what was. */

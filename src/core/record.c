@@ -17,16 +17,24 @@ static_assert(sizeof(struct record) == RECORD_SIZE, "no holes: all bytes are sum
 static_assert(STATE_UNKNOWN == 4 && STATE_N == 6, "states");
 static_assert(VERDICT_UNKNOWN == 4 && VERDICT_N == 5, "verdicts");
 static_assert(LOAD_FLAT == 3, "motions");
+static_assert(SUPPRESSED_BUDGET == 6 && SUPPRESSION_N == 7, "suppressions");
 
-enum record_flag {
+enum endpoint_flag {
 	FLAG_SUSPENDED = 1u << 0,
 	FLAG_WAS_UP = 1u << 1,
 	FLAG_IS_FULL = 1u << 2,
-	FLAG_FLAPPING = 1u << 3,
-	FLAG_DECIDED = 1u << 4,
-	FLAG_NOT_READY = 1u << 5,
-	FLAG_MAY_BE_BUSY = 1u << 6,
-	FLAG_IS_TOLD = 1u << 7,
+};
+
+enum check_flag {
+	FLAG_FLAPPING = 1u << 0,
+	FLAG_DECIDED = 1u << 1,
+	FLAG_NOT_READY = 1u << 2,
+	FLAG_MAY_BE_BUSY = 1u << 3,
+	SUPPRESSION_SHIFT = 4, /* above: enum suppression */
+};
+
+enum extra_flag {
+	FLAG_IS_TOLD = 1u << 0,
 };
 
 /* Rise and fall of the kept levels: larger than any that can be configured. */
@@ -189,10 +197,10 @@ bool record_restore_endpoint(const struct record *record, usec_t at, usec_t real
 {
 	const struct record_endpoint *kept = &record->endpoint;
 
-	if (record->type != RECORD_ENDPOINT || record->state >= STATE_N ||
-		record->more > LOAD_FLAT || kept->since == 0)
+	if (record->type != RECORD_ENDPOINT || record->state >= STATE_N || record->more > LOAD_FLAT)
 		return false;
-	endpoint->state = record->state;
+	if (kept->since != 0)
+		endpoint->state = record->state;
 	endpoint->since = kept->since;
 	endpoint->suspended = record->flags & FLAG_SUSPENDED;
 	limit->full_at = forward(at, kept->limit);
@@ -219,7 +227,8 @@ void record_check(struct record *ret_record, const struct check_view *check,
 		.flags = (uint8_t)((health.flapping ? FLAG_FLAPPING : 0) |
 				   (health.decided ? FLAG_DECIDED : 0) |
 				   (trail->is_not_ready ? FLAG_NOT_READY : 0) |
-				   (pace->may_be_busy ? FLAG_MAY_BE_BUSY : 0)),
+				   (pace->may_be_busy ? FLAG_MAY_BE_BUSY : 0) |
+				   check->suppressed << SUPPRESSION_SHIFT),
 		.more = (uint8_t)(health.last_known | health.last_bad << 4),
 		.at = now,
 		.check = {
@@ -243,12 +252,14 @@ void record_check(struct record *ret_record, const struct check_view *check,
 	};
 }
 
-/* False when no process can have written it. */
+/* False when no process can have written it. Of a check without evidence nothing but its flapping is
+ * known; the rest is what `init` assumes today. */
 static bool restore_health(
-	const struct record *record, const struct health_conf *conf, struct health *ret_health)
+	const struct record *record, const struct health_conf *conf, struct health *health)
 {
 	const struct record_check *kept = &record->check;
-	struct health health = {
+	uint32_t history = kept->flap_history & ((1u << FLAP_SAMPLES) - 1);
+	struct health known = {
 		.state = record->state,
 		.reason = reason_of_hash(kept->reason),
 		.since = kept->since,
@@ -257,19 +268,21 @@ static bool restore_health(
 		.good = kept->good,
 		.bad = kept->bad,
 		.unknown = kept->unknown,
-		.flap_history = kept->flap_history & ((1u << FLAP_SAMPLES) - 1),
 		.last_known = record->more & 0xf,
 		.last_bad = record->more >> 4,
-		.flapping = record->flags & FLAG_FLAPPING,
 		.decided = record->flags & FLAG_DECIDED,
 	};
 
-	if (record->state >= STATE_SUSPENDED || health.reason == REASON_N || health.since == 0 ||
-		health.last_known >= VERDICT_N || health.last_bad >= VERDICT_N ||
-		health.level > MAX_LEVEL || health.degraded_level > MAX_LEVEL)
+	if (record->state >= STATE_SUSPENDED || known.reason == REASON_N ||
+		known.last_known >= VERDICT_N || known.last_bad >= VERDICT_N ||
+		known.level > MAX_LEVEL || known.degraded_level > MAX_LEVEL)
 		return false;
-	health_rescale(&health, &widest, conf);
-	*ret_health = health;
+	if (known.since != 0) {
+		health_rescale(&known, &widest, conf);
+		*health = known;
+	}
+	health->flap_history = history;
+	health->flapping = record->flags & FLAG_FLAPPING;
 	return true;
 }
 
@@ -287,9 +300,10 @@ bool record_restore_check(const struct record *record, usec_t at, struct check_v
 {
 	const struct record_check *kept = &record->check;
 
-	if (record->type != RECORD_CHECK ||
+	if (record->type != RECORD_CHECK || record->flags >> SUPPRESSION_SHIFT >= SUPPRESSION_N ||
 		!restore_health(record, &check->spec->health, &check->health))
 		return false;
+	check->suppressed = record->flags >> SUPPRESSION_SHIFT;
 	check->trail = (struct trail){
 		.failing_since = back(at, kept->failing_since),
 		.failing_from = back(at, kept->failing_from),

@@ -478,11 +478,12 @@ static void limit_hosts(const struct engine *engine, struct plan *plan)
 			plan->hosts[i]->per_host = plan->config->limits.per_host;
 }
 
-/* What an earlier process knew needs no first round. */
+/* What an earlier process knew of late needs no first round. */
 static void begin_check(struct engine *engine, struct check *check)
 {
 	if (!check->kept)
-		check->is_in_round = !schedule_begin(engine, check);
+		check->is_in_round =
+			!schedule_begin(engine, check) || check->view.health.since == 0;
 	engine->rounds_open += check->is_in_round ? 1 : 0;
 	check->kept = false;
 }

@@ -96,6 +96,8 @@ bool recall_endpoint(struct engine *engine, struct endpoint *endpoint)
 		return false;
 	bucket_change(limit, view->spec->rate, timers->now);
 	engine->self.state_dropped--;
+	if (view->since == 0)
+		return false; /* nothing was known of it yet */
 	compare(endpoint, at);
 	return true;
 }
@@ -113,8 +115,6 @@ static void note_endpoint(struct engine *engine, const struct endpoint *endpoint
 	const struct endpoint_view *view = &endpoint->view;
 	struct record record;
 
-	if (view->since == 0)
-		return;
 	record_endpoint(&record, view, &endpoint->limit.bucket, engine->timers->now);
 	put(engine, endpoint->kept_at, record_key(RECORD_ENDPOINT, view->spec, NULL), &record);
 }
@@ -127,8 +127,6 @@ static void note_check(struct engine *engine, const struct check *check)
 	struct record_pace pace = { .not_before = check->not_before };
 	struct record record;
 
-	if (check->view.health.since == 0)
-		return; /* it is as new as it will be then */
 	/* What is under way when we end is to be done again. */
 	pace.slot_at = check->phase == CHECK_IDLE ? check->slot_at : check->planned;
 	gate_fill_pace(check, &pace);

@@ -237,13 +237,24 @@ int keeper_save(const struct keeper *keeper, usec_t now, usec_t real)
 	return packed ? replace_file(keeper, packed, len) : -ENOMEM;
 }
 
+static int look_at_directory(const struct keeper *keeper)
+{
+	_cleanup_(freep) char *path = strdup(keeper->path);
+
+	if (!path)
+		return -ENOMEM;
+	return access(dirname(path), W_OK | X_OK) < 0 ? -errno : 0;
+}
+
 int keeper_forget(struct keeper *keeper)
 {
+	bool is_there = keeper->has_file;
+
 	ledger_image_fini(&keeper->image);
-	if (!keeper->has_file)
-		return 0;
 	keeper->has_file = false;
-	return unlink(keeper->path) < 0 ? -errno : 0;
+	if (is_there && unlink(keeper->path) < 0)
+		return -errno;
+	return keeper->path ? look_at_directory(keeper) : 0;
 }
 
 /* ---- life ---- */

@@ -411,18 +411,41 @@ def test_directory_that_cannot_be_written_costs_the_states_alone(toggle, start):
     assert daemon.stderr().count("states cannot be saved") == 1
 
 
-def test_full_disk_costs_the_states_alone(toggle, start, folder):
-    """R6: a file system of one page."""
-    mount = f'mount -t tmpfs -o size=4k none {folder} && exec "$@"'
-    wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+def mounted(command):
+    """A wrapper with mounts of its own; skips where that is not possible."""
+    wrapper = ["unshare", "--mount", "sh", "-c", f'{command} && exec "$@"', "sh"]
     if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no right to mount anything")
+    return wrapper
+
+
+def test_full_disk_costs_the_states_alone(toggle, start, folder):
+    """R6: a file system of one page."""
     config = {"endpoints": [http_endpoint(f"e{i}", toggle.url, interval="500ms")
                             for i in range(60)]}
-    daemon = start(config, env={"STATE_DIRECTORY": folder}, wrapper=wrapper)
+    daemon = start(config, env={"STATE_DIRECTORY": folder},
+                   wrapper=mounted(f"mount -t tmpfs -o size=4k none {folder}"))
     daemon.wait_checked()
     daemon.stop()
     assert "states cannot be saved (No space left on device)" in daemon.stderr()
+
+
+def test_read_only_directory_is_said_at_the_start(toggle, start, folder):
+    daemon = start(one(toggle, interval="300ms", fast_interval="300ms"),
+                   env={"STATE_DIRECTORY": folder})
+    wait_state(daemon, "up")
+    since = daemon.endpoint("a")["since"]
+    assert daemon.metric("modelhealth_state_save_failures_total") == 0
+    daemon.stop()
+    daemon.wrapper = mounted(f"mount --bind {folder} {folder}"
+                             f" && mount -o remount,bind,ro {folder}")
+    daemon.again()
+    assert daemon.endpoint("a")["since"] == since, "it can be read all the same"
+    assert "the state directory cannot be written (Read-only file system)" in daemon.stderr()
+    assert daemon.metric("modelhealth_state_save_failures_total") == 1
+    wait_state(daemon, "up")
+    daemon.stop()
+    assert "states cannot be saved (Read-only file system)" in daemon.stderr()
 
 
 def test_without_a_service_manager_nothing_is_kept(toggle, start):

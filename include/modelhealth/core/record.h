@@ -7,7 +7,7 @@
  * from the moment of writing, in milliseconds, so that they hold on any monotonic clock; who reads
  * says when that moment was.
  *
- * RECORD_VERSION changes with the layout, and with the order of the states, verdicts and motions
+ * RECORD_VERSION changes with the layout, and with the order of the states, verdicts and other enums
  * that are kept as numbers. Reasons are kept by the hash of their token: their order may change.
  */
 #pragma once
@@ -100,8 +100,8 @@ void record_seal(struct record *record);
 bool record_is_whole(const struct record *record);
 
 /*
- * The way back, from a whole record that was written at `at` on today's clock. What makes no sense
- * changes nothing and gives false. The check's spec may have other rise and fall than when it was
+ * The way back, from a whole record that was written at `at` on today's clock, into what is fresh.
+ * What makes no sense changes nothing and gives false. The check's spec may have other rise and fall than when it was
  * written. real: wall time of `at`, for what is shown.
  */
 bool record_restore_endpoint(const struct record *record, usec_t at, usec_t real,

@@ -13,10 +13,10 @@
 struct keeper;
 
 struct keeper_setup {
-	struct inherited *inherited; /* borrowed for the call */
-	struct notify *notify;       /* borrowed for the keeper's life */
-	const char *directory;       /* borrowed; of the file; NULL = none */
-	usec_t now, real;            /* monotonic and wall time of the start */
+	struct inherited *inherited;
+	struct notify *notify; /* lives as long as the keeper */
+	const char *directory; /* of the file; NULL = none */
+	usec_t now, real;      /* monotonic and wall time of the start */
 };
 
 /* How to find what was left. */
@@ -34,7 +34,8 @@ int keeper_new(const struct keeper_setup *setup, struct keeper **ret_keeper,
 struct keeper *keeper_free(struct keeper *keeper);
 
 /* What was found is now in the ledger: removes the file, so that nobody takes it for what is true
- * later. 0 or -errno. */
+ * later. 0 or -errno; also when it is plain already that keeper_save will fail, so that it is known
+ * before it is too late. */
 int keeper_forget(struct keeper *keeper);
 
 /* Room for n records, see struct engine_keeper. ctx is the keeper. */

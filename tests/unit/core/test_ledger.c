@@ -206,18 +206,40 @@ static void test_nonsense_is_refused(void **state)
 	record_check(&good, &check, &pace, now);
 	check.health.since = 77;
 	untouched = check;
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < 6; i++) { /* one wrong thing each */
 		bad = good;
 		bad.type = i == 0 ? RECORD_EXTRA : bad.type;
 		bad.state = i == 1 ? STATE_SUSPENDED : bad.state;
 		bad.more = i == 2 ? 0xff : bad.more;
 		bad.check.reason = i == 3 ? 1 : bad.check.reason;
 		bad.check.level = i == 4 ? UINT16_MAX : bad.check.level;
-		bad.check.since = i == 5 ? 0 : bad.check.since;
+		bad.flags = i == 5 ? 0xf0 : bad.flags;
 		assert_false(record_restore_check(&bad, now, &check, &pace));
 		assert_memory_equal(&check, &untouched, sizeof check);
 	}
 	assert_true(record_restore_check(&good, now, &check, &pace));
+}
+
+static void test_check_without_evidence_keeps_its_place_and_begins_as_today(void **state)
+{
+	struct check_view was = { .spec = &spec, .suppressed = SUPPRESSED_NOT_READY }, is;
+	struct record_pace pace = { .slot_at = now + second }, back;
+	struct check_spec assumed = spec;
+	struct health fresh;
+	struct record record;
+
+	(void)state;
+	health_init(&was.health, &spec.health);
+	was.health.flap_history = 5;
+	record_check(&record, &was, &pace, now);
+	assumed.health.init = HEALTH_INIT_DOWN;
+	health_init(&fresh, &assumed.health);
+	is = (struct check_view){ .spec = &assumed, .health = fresh };
+	assert_true(record_restore_check(&record, now, &is, &back));
+	fresh.flap_history = 5;
+	assert_memory_equal(&is.health, &fresh, sizeof fresh);
+	assert_int_equal(is.suppressed, SUPPRESSED_NOT_READY);
+	assert_int_equal(back.slot_at, pace.slot_at);
 }
 
 static void test_keys_tell_apart_what_a_reload_would(void **state)
@@ -450,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_known_of_an_endpoint_comes_back),
 		cmocka_unit_test(test_budget_that_began_before_the_boot_ends_when_it_should),
 		cmocka_unit_test(test_nonsense_is_refused),
+		cmocka_unit_test(test_check_without_evidence_keeps_its_place_and_begins_as_today),
 		cmocka_unit_test(test_keys_tell_apart_what_a_reload_would),
 		cmocka_unit_test(test_killed_at_any_byte_of_a_write_no_record_is_lost),
 		cmocka_unit_test(test_broken_record_costs_itself_alone),

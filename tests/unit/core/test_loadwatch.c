@@ -317,6 +317,34 @@ static void test_full_cache_is_overload_after_its_time(void **state)
 	assert_string_equal(result.detail, "KV cache 98.7 % full, more than 95 % for 40 s");
 }
 
+/* As if each scrape was made by a process of its own. */
+static void test_clocks_and_progress_outlive_the_process(void **state)
+{
+	struct load_watch watch = { 0 };
+	struct memory memory = { 0 };
+	struct result result;
+
+	(void)state;
+	for (unsigned seconds = 0; seconds <= 90; seconds += 15) {
+		load_watch_recall(&watch, &memory);
+		result = step(&watch, seconds, "running 3\ntokens_total 500\nwaiting 0\n");
+		load_watch_keep(&watch, &memory);
+		assert_int_equal(
+			result.load.motion, seconds == 0 ? LOAD_UNKNOWN_MOTION : LOAD_FLAT);
+		assert_int_equal(result.reason, seconds < 60 ? REASON_OK : REASON_STALLED);
+	}
+	load_watch_recall(&watch, &memory);
+	result = step(&watch, 105, "running 3\ntokens_total 501\nwaiting 1\n");
+	assert_int_equal(result.load.motion, LOAD_ADVANCING);
+	load_watch_keep(&watch, &memory);
+	load_watch_recall(&watch, &memory);
+	result = step(&watch, 120, "running 3\ntokens_total 502\nwaiting 1\n");
+	load_watch_keep(&watch, &memory);
+	load_watch_recall(&watch, &memory);
+	result = step(&watch, 140, "running 3\ntokens_total 503\nwaiting 1\n");
+	assert_int_equal(result.reason, REASON_OVERLOADED); /* for more than 30 s */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_scrapes_far_apart_prove_no_stall),
 		cmocka_unit_test(test_restart_of_the_clocks_keeps_the_counters),
 		cmocka_unit_test(test_limit_holds_only_when_passed_in_every_scrape),
+		cmocka_unit_test(test_clocks_and_progress_outlive_the_process),
 		cmocka_unit_test(test_full_cache_is_overload_after_its_time),
 	};
 
