@@ -109,6 +109,10 @@ SERVERS = {
 TRANSPORTS = ["tls", "direct", "upgrade"]
 
 
+# For servers that mean well: this machine may be busy.
+PATIENT = {"connect": "5s", "first_byte": "5s", "idle": "5s", "total": "20s"}
+
+
 def h2_endpoint(name, transport, server, pki, function, **more):
     """An endpoint of its own server that speaks HTTP/2 over this transport."""
     tls = server_context(*pki.good, alpn=["h2"]) if transport == "tls" else None
@@ -155,10 +159,9 @@ def large_body(size):
 def test_large_body_is_no_flood(start, server, pki, transport):
     """With these sizes libcurl would keep a part of the last frames to itself."""
     sizes = [1, 100, 1000, 1025, 5000, 16384]
-    patient = {"connect": "5s", "first_byte": "5s", "idle": "5s", "total": "20s"}
     daemon = start({"endpoints": [
         h2_endpoint(f"body_in_{size}", transport, server, pki, large_body(size),
-                    max_body_bytes="2MiB", timeout=patient) for size in sizes]})
+                    max_body_bytes="2MiB", timeout=PATIENT) for size in sizes]})
     for name, endpoint in daemon.wait_checked().items():
         assert last_of(endpoint)["reason"] == "ok", f"{name}: {last_of(endpoint)}"
 
@@ -170,6 +173,6 @@ def test_version_is_what_was_asked_for(start, server, pki, version, verdict):
                          tls=server_context(*pki.good, alpn=["h2"]))
     daemon = start({"endpoints": [
         http_endpoint("choosy", f"https://localhost:{port}/", http_version=version,
-                      tls={"ca_file": pki.ca})]})
+                      timeout=PATIENT, tls={"ca_file": pki.ca})]})
     last = daemon.wait_checked()["choosy"]["checks"][0]["last"]
     assert last["verdict"] == verdict, last
