@@ -913,9 +913,7 @@ static void test_lost_timers_are_no_progress(void **state)
 	assert_true(engine_is_progressing(world.engine)); /* something was settled of late */
 	world.timers.now += 20 * second;
 	assert_false(engine_is_progressing(world.engine));
-	engine_stop(world.engine);
-	world.engine = engine_free(world.engine);
-	timers_fini(&world.timers);
+	world_fini(&world);
 }
 
 static void test_a_kind_that_never_ends_is_cancelled_and_counted(void **state)

@@ -16,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -305,6 +307,56 @@ static void test_a_change_of_state_that_was_not_taken_is_sent_again(void **state
 	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }
 
+/* The descriptor that came with a datagram, -1 without one. */
+static int receive_fd(const struct fake *fake, char *text, size_t size)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec piece = { .iov_base = text, .iov_len = size - 1 };
+	struct msghdr packet = { .msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
+	ssize_t len = recvmsg(fake->fd, &packet, MSG_CMSG_CLOEXEC);
+	int fd = -1;
+
+	text[len < 0 ? 0 : len] = '\0';
+	if (len >= 0 && CMSG_FIRSTHDR(&packet))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&packet)), sizeof fd);
+	return fd;
+}
+
+static void test_a_descriptor_to_keep_arrives_even_when_nobody_listened_at_first(void **state)
+{
+	struct fake *fake = *state;
+	struct notify notify;
+	char text[NOTIFY_MESSAGE_SIZE];
+	int memory = memfd_create("test", MFD_CLOEXEC), fd;
+	struct stat sent, came;
+
+	assert_int_equal(setenv("NOTIFY_SOCKET", fake->path, 1), 0);
+	notify_open(&notify);
+	for (unsigned i = 0; i < 2000; i++)
+		notify_send(&notify, "WATCHDOG=1");
+	notify_store(&notify, memory, "state");
+	while (*receive(fake))
+		;
+	notify_retry(&notify);
+	fd = receive_fd(fake, text, sizeof text);
+	assert_string_equal(text, "FDSTORE=1\nFDNAME=state");
+	assert_int_equal(fstat(memory, &sent), 0);
+	assert_int_equal(fstat(fd, &came), 0);
+	assert_int_equal(came.st_ino, sent.st_ino);
+	notify_retry(&notify);
+	assert_string_equal(receive(fake), ""); /* once */
+	close(fd);
+	close(memory);
+	notify_close(&notify);
+	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+}
+
 static void test_no_service_manager_is_fine(void **state)
 {
 	struct notify notify;
@@ -331,6 +383,8 @@ int main(void)
 		cmocka_unit_test(test_terminal_that_nobody_reads_does_not_stop_us),
 		cmocka_unit_test(test_notify_reaches_the_service_manager_and_never_waits),
 		cmocka_unit_test(test_a_change_of_state_that_was_not_taken_is_sent_again),
+		cmocka_unit_test(
+			test_a_descriptor_to_keep_arrives_even_when_nobody_listened_at_first),
 		cmocka_unit_test(test_no_service_manager_is_fine),
 	};
 
