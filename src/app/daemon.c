@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -363,11 +364,24 @@ static void on_terminate(void *arg, int signal_number)
 	on_drain(&daemon->drain);
 }
 
+/* Until somebody listens, a SIGHUP would end us, and systemd calls that a clean end. Held back it
+ * becomes a reload in time; the file may have changed since we read it. */
+static void hold_hangups(int how)
+{
+	sigset_t hangups;
+
+	(void)sigemptyset(&hangups); /* these cannot fail */
+	(void)sigaddset(&hangups, SIGHUP);
+	must(pthread_sigmask(how, &hangups, NULL) == 0);
+}
+
 static int watch_signals(struct daemon *daemon)
 {
 	struct loop *loop = daemon->services.io.loop;
 	int r = loop_signal(loop, SIGHUP, on_hangup, daemon);
 
+	if (r == 0)
+		hold_hangups(SIG_UNBLOCK);
 	if (r == 0)
 		r = loop_signal(loop, SIGTERM, on_terminate, daemon);
 	if (r == 0)
@@ -555,10 +569,10 @@ static int start(struct daemon *daemon, struct config *config)
 
 static void take_down(struct daemon *daemon)
 {
-	daemon->loader = loader_free(daemon->loader);
 	if (daemon->engine)
 		engine_stop(daemon->engine);
 	save_states(daemon);
+	daemon->loader = loader_free(daemon->loader); /* waits for a load under way */
 	daemon->status = daemon->status ? status_free(daemon->status) : NULL;
 	daemon->engine = engine_free(daemon->engine);
 	notify_close(&daemon->notify);
@@ -572,6 +586,7 @@ int run_daemon(const struct options *options)
 	struct config *config;
 	int r;
 
+	hold_hangups(SIG_BLOCK);
 	services_start_log(&daemon.services, options);
 	notify_open(&daemon.notify);
 	if (!services_load(&daemon.services, options, &config)) {

@@ -529,6 +529,15 @@ class Daemon:
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
             return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
 
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def signals(self, what):
+        """The numbers in a set of /proc/PID/status: SigIgn, SigBlk or SigCgt."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            mask = int(re.search(rf"{what}:\s+(\w+)", file.read()).group(1), 16)
+        return {number for number in range(1, 65) if mask & 1 << (number - 1)}
+
     def quarantine_bytes(self):
         """Memory that AddressSanitizer may hold back; 0 in an ordinary build."""
         with open(f"/proc/{self.pid}/maps", encoding="utf-8", errors="replace") as file:

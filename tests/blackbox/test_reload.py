@@ -114,6 +114,20 @@ def test_storm_of_hangups_ends_with_the_last_file(server, start):
     daemon.assert_loop_never_stalled()
 
 
+def test_hangup_during_the_start_is_a_reload_after_it(server, start):
+    """D3: it neither ends the daemon nor is it lost; the file may have changed since it was read."""
+    daemon = start({"endpoints": []})
+    daemon.stop()
+    daemon.write_config({"endpoints": [
+        http_endpoint(f"endpoint-{number}", server.url("healthy"), interval="1h")
+        for number in range(3000)]})
+    daemon.again(ready_seconds=0)
+    wait_until(lambda: signal.SIGPIPE in daemon.signals("SigIgn"), 5, "the daemon's own code")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_ready()
+    wait_until(lambda: generation(daemon) == 2, 10, "a reload")
+
+
 def test_storm_without_end_does_not_keep_a_configuration_from_being_live(server, start):
     """D3: hangups come faster than a large file is read; still the file gets its turn."""
     endpoints = [http_endpoint(f"endpoint-{number}", server.url("healthy"), interval="1h")

@@ -401,6 +401,19 @@ def test_stored_descriptor_that_is_no_memory(toggle, start):
     assert restored(daemon) == 1
 
 
+def test_stop_saves_before_it_waits_for_a_load_under_way(toggle, start, folder):
+    """A load may hang, on a network file system say, and then the service manager kills us."""
+    daemon = start(one(toggle), env={"STATE_DIRECTORY": folder})
+    wait_state(daemon, "up")
+    daemon.write_config({"endpoints": [tcp_endpoint(f"e{i}", "tcp://127.0.0.1:1", interval="1h")
+                                       for i in range(5000)]})
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: daemon.threads() == 2, 5, "a load under way")
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: os.path.exists(f"{folder}/state"), 5, "states on the disk")
+    assert daemon.threads() == 2, "it is still under way"
+
+
 # ---- nowhere to go ----
 
 
