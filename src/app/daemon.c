@@ -263,7 +263,7 @@ static bool begin_reload(struct daemon *daemon)
 		return false;
 	daemon->is_loading = r == 0;
 	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		clock_monotonic() - CLOCK_HEAD_START);
+		clock_kernel(clock_monotonic()));
 	if (r < 0) {
 		_cleanup_(sbuf_fini) struct sbuf errors = SBUF_INIT;
 

@@ -256,7 +256,7 @@ static void arm_timer_fd(struct loop *loop)
 		return;
 	if (at != USEC_NEVER) {
 		/* What is long past is due now; 0 would mean never. */
-		usec_t kernel = at > CLOCK_HEAD_START ? at - CLOCK_HEAD_START : 1;
+		usec_t kernel = max_of(clock_kernel(at), (usec_t)1);
 
 		spec.it_value.tv_sec = (time_t)(kernel / USEC_PER_SEC);
 		spec.it_value.tv_nsec = (long)(kernel % USEC_PER_SEC * 1000);

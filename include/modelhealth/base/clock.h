@@ -14,6 +14,12 @@ usec_t clock_monotonic(void);
 usec_t clock_realtime(void); /* since the Unix epoch */
 usec_t clock_boottime(void); /* as monotonic, and runs on while the machine is suspended */
 
+/* The same moment as the kernel and other programs tell it; 0 for what was before the boot. */
+static inline usec_t clock_kernel(usec_t monotonic)
+{
+	return monotonic > CLOCK_HEAD_START ? monotonic - CLOCK_HEAD_START : 0;
+}
+
 enum {
 	CLOCK_TEXT_SIZE = sizeof "2026-01-02T03:04:05.678Z"
 };

@@ -167,11 +167,11 @@ static void tell_chat(FILE *file, const struct chat *chat)
 	jw_key(&jw, "host");
 	jw_string(&jw, chat->host);
 	jw_key(&jw, "asked_at");
-	jw_seconds(&jw, chat->asked_at);
+	jw_seconds(&jw, clock_kernel(chat->asked_at));
 	jw_key(&jw, "first_at");
-	jw_seconds(&jw, chat->first_at);
+	jw_seconds(&jw, clock_kernel(chat->first_at));
 	jw_key(&jw, "last_at");
-	jw_seconds(&jw, chat->last_at);
+	jw_seconds(&jw, clock_kernel(chat->last_at));
 	jw_key(&jw, "gap_max");
 	jw_seconds(&jw, chat->gap_max);
 	jw_key(&jw, "tokens");
