@@ -412,11 +412,12 @@ static void open_keeper(struct daemon *daemon)
 		.inherited = &daemon->inherited,
 		.notify = &daemon->notify,
 		.directory = state_directory(path, sizeof path),
-		.now = timers_of(daemon)->now,
-		.real = timers_of(daemon)->real,
+		.now = clock_monotonic(),
+		.real = clock_realtime(),
 	};
 	int r;
 
+	inherited_open(&daemon->inherited);
 	if (daemon->notify.fd < 0 && !setup.directory)
 		return;
 	r = keeper_new(&setup, &daemon->keeper, &daemon->found);
@@ -461,12 +462,10 @@ static void end_recall(struct daemon *daemon)
 		strerror(-r));
 }
 
-/* What never was live must not take the place of what was. */
 static void save_states(const struct daemon *daemon)
 {
-	int r = daemon->keeper && daemon->generation > 0
-			? keeper_save(daemon->keeper, clock_monotonic(), clock_realtime())
-			: 0;
+	int r = daemon->keeper ? keeper_save(daemon->keeper, clock_monotonic(), clock_realtime())
+			       : 0;
 
 	if (r < 0)
 		log_printf(LOG_LEVEL_ERR, MSG_STATE_NOT_KEPT,
@@ -505,7 +504,6 @@ static int build(struct daemon *daemon)
 	loop = daemon->services.io.loop;
 	loop_on_stall(loop, on_stall, daemon);
 	loop_on_step(loop, on_clock_step, daemon);
-	open_keeper(daemon);
 	r = engine_new(
 		&(struct engine_setup){
 			.timers = loop_timers(loop),
@@ -589,11 +587,12 @@ int run_daemon(const struct options *options)
 	hold_hangups(SIG_BLOCK);
 	services_start_log(&daemon.services, options);
 	notify_open(&daemon.notify);
+	open_keeper(&daemon);
 	if (!services_load(&daemon.services, options, &config)) {
+		inherited_close(&daemon.inherited);
 		take_down(&daemon);
 		return EXIT_CONFIG;
 	}
-	inherited_open(&daemon.inherited);
 	r = build(&daemon);
 	if (r == 0)
 		r = start(&daemon, config);

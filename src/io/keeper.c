@@ -31,7 +31,8 @@ struct keeper {
 	size_t n_slots;
 	char *path; /* of the file; NULL = none */
 	struct ledger_image image;
-	bool has_file; /* that is to be forgotten */
+	bool has_states; /* the memory, of this process or of the one before */
+	bool has_file;   /* that is to be forgotten */
 };
 
 /* ---- memory ---- */
@@ -120,6 +121,7 @@ int keeper_layout(void *ctx, size_t n, struct record **ret_slots, size_t *ret_fi
 	if (r < 0) {
 		/* What stands there grows old from now on: better none than that. */
 		ledger_format(keeper->slots);
+		keeper->has_states = false;
 		return r;
 	}
 	memset(keeper->slots + first, 0, n * RECORD_SIZE);
@@ -133,6 +135,7 @@ void keeper_commit(void *ctx, size_t first, size_t n)
 	struct keeper *keeper = ctx;
 
 	ledger_commit(keeper->slots, first, n);
+	keeper->has_states = true;
 	punch(keeper, LEDGER_FIRST, first);
 	punch(keeper, first + n, keeper->n_slots);
 }
@@ -231,7 +234,7 @@ int keeper_save(const struct keeper *keeper, usec_t now, usec_t real)
 	_cleanup_(freep) struct record *packed = NULL;
 	size_t len;
 
-	if (!keeper->path)
+	if (!keeper->path || !keeper->has_states)
 		return 0;
 	packed = ledger_pack(keeper->slots, now, real, &len);
 	return packed ? replace_file(keeper, packed, len) : -ENOMEM;
@@ -281,8 +284,9 @@ static bool read_memory(
 		(void)snprintf(found->problem, sizeof found->problem,
 			"what the service manager kept cannot be used: %s", problem);
 	found->source = "the service manager";
-	found->image = keeper->image.n > 0 ? &keeper->image : NULL;
-	return found->image;
+	keeper->has_states = keeper->image.n > 0;
+	found->image = keeper->has_states ? &keeper->image : NULL;
+	return keeper->has_states;
 }
 
 int keeper_new(const struct keeper_setup *setup, struct keeper **ret_keeper,
@@ -313,6 +317,7 @@ int keeper_new(const struct keeper_setup *setup, struct keeper **ret_keeper,
 	}
 	if (r < 0) {
 		keeper_free(keeper);
+		ret_found->image = NULL;
 		return r;
 	}
 	*ret_keeper = keeper;

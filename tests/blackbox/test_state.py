@@ -401,6 +401,25 @@ def test_stored_descriptor_that_is_no_memory(toggle, start):
     assert restored(daemon) == 1
 
 
+def test_start_that_fails_keeps_what_it_found_in_memory(toggle, start, folder):
+    """The service manager forgets it when it gives up: by a bad configuration at once."""
+    config = one(toggle)
+    daemon = start(config, env={"STATE_DIRECTORY": folder}, manager=True)
+    wait_state(daemon, "up")
+    since = daemon.endpoint("a")["since"]
+    daemon.kill()
+    daemon.write_config({**config, "endpoint": []})
+    for _ in range(2):
+        daemon.again(ready_seconds=0)
+        assert daemon.process.wait(10) == 2
+        daemon.notify.drop("state")
+    daemon.write_config(config)
+    daemon.again()
+    assert restored(daemon) == 1
+    assert daemon.endpoint("a")["since"] == since
+    assert not os.path.exists(f"{folder}/state")
+
+
 def test_stop_saves_before_it_waits_for_a_load_under_way(toggle, start, folder):
     """A load may hang, on a network file system say, and then the service manager kills us."""
     daemon = start(one(toggle), env={"STATE_DIRECTORY": folder})

@@ -45,5 +45,6 @@ int keeper_layout(void *ctx, size_t n, struct record **ret_slots, size_t *ret_fi
 void keeper_commit(void *ctx, size_t first, size_t n);
 
 /* Writes the file anew or leaves the old one: at the end. 0 or -errno. Without a directory it does
- * nothing. */
+ * nothing, nor without states in the memory: then those of the file are the last. A process that could
+ * not begin writes what the one before left in the memory, which its failure takes away. */
 int keeper_save(const struct keeper *keeper, usec_t now, usec_t real);

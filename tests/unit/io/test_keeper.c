@@ -169,6 +169,31 @@ static void test_file_is_read_once_and_only_without_memory(void **state)
 	}
 }
 
+static void test_without_memory_nothing_is_found(void **state)
+{
+	struct fixture *fixture = *state;
+	struct inherited inherited = { 0 };
+	const struct keeper_setup setup = { .inherited = &inherited,
+		.notify = &fixture->notify,
+		.directory = fixture->folder.path,
+		.now = now,
+		.real = now };
+	struct keeper *keeper = NULL;
+	struct rlimit before, tight;
+
+	write_records(fixture, 10);
+	assert_int_equal(keeper_save(fixture->keeper, now, now), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	tight = (struct rlimit){ .rlim_cur = 1, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	assert_int_equal(keeper_new(&setup, &keeper, &fixture->found), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_DFL);
+	assert_null(keeper);
+	assert_null(fixture->found.image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +205,8 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_file_is_read_once_and_only_without_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_without_memory_nothing_is_found, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
