@@ -144,7 +144,7 @@ static void start_due(struct run *run)
 		start_check(run, run->started % run->options.endpoints, next, now);
 		run->started++;
 	}
-	next = (next + grid - 1) / grid * grid;
+	next = clock_kernel((next + grid - 1) / grid * grid);
 	spec.it_value.tv_sec = (time_t)(next / USEC_PER_SEC);
 	spec.it_value.tv_nsec = (long)(next % USEC_PER_SEC * 1000);
 	if (timerfd_settime(run->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
