@@ -501,22 +501,32 @@ static void tell_transition(const struct engine *engine, const struct transition
 			(*outputs)->on_transition(transition);
 }
 
+/* The first evidence may say what was assumed. But why we cannot tell, as with a key that is refused
+ * from the start, nobody knew before. */
+static bool is_news(const struct endpoint_view *view, enum state from, enum reason before)
+{
+	return view->state != from ||
+	       (view->state == STATE_UNKNOWN && before == REASON_NEVER_CHECKED &&
+		       view->reason != REASON_NEVER_CHECKED);
+}
+
 void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct check *check)
 {
 	struct endpoint_view *view = &endpoint->view;
 	enum state from = view->state;
+	enum reason before = view->reason;
 	usec_t since = view->since;
+	usec_t at = engine->timers->real;
 	const struct check_view *by;
 	struct transition transition;
 
 	verdict_decide(view, engine->timers->now);
-	if (view->state == from && since != 0)
-		return;
 	engine->snapshot.n_state[from]--;
 	engine->snapshot.n_state[view->state]++;
-	view->since = engine->timers->real;
-	if (view->state == from)
-		return; /* first evidence, and it says what was assumed */
+	if (view->state != from || since == 0)
+		view->since = at;
+	if (!is_news(view, from, before))
+		return;
 	by = check && view->decided_by ? view->decided_by : NULL;
 	transition = (struct transition){
 		.endpoint = view,
@@ -524,8 +534,8 @@ void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct
 		.to = view->state,
 		.why = by && by->has_last ? &by->last : NULL,
 		.check = by,
-		.at = view->since,
-		.lasted = since != 0 && view->since > since ? view->since - since : 0,
+		.at = at,
+		.lasted = since != 0 && at > since ? at - since : 0,
 		.first = since == 0,
 	};
 	tell_transition(engine, &transition);

@@ -401,6 +401,20 @@ def test_stored_descriptor_that_is_no_memory(toggle, start):
     assert restored(daemon) == 1
 
 
+def test_key_that_is_refused_from_the_start_is_told_once(toggle, start, folder):
+    """Its state is the one it begins with; its reason is news."""
+    toggle.status = 401
+    config = one(toggle, interval="200ms", fast_interval="200ms",
+                 rules=[{"status": 401, "reason": "auth_failed"}])
+    daemon = start(config, env={"STATE_DIRECTORY": folder})
+    daemon.wait_checked(checks=3)
+    assert daemon.stderr().count("endpoint a: we cannot tell its state (auth_failed") == 1
+    daemon.stop()
+    daemon.again()
+    daemon.wait_checked(checks=3)
+    assert "endpoint a:" not in daemon.stderr()
+
+
 def test_start_that_fails_keeps_what_it_found_in_memory(toggle, start, folder):
     """The service manager forgets it when it gives up: by a bad configuration at once."""
     config = one(toggle)

@@ -113,7 +113,7 @@ struct snapshot {
 
 struct transition {
 	const struct endpoint_view *endpoint;
-	enum state from, to;
+	enum state from, to;      /* the same only for the first reason why it is unknown */
 	const struct result *why; /* NULL when no result caused it (suspend, reload) */
 	const struct check_view *check;
 	usec_t at;     /* wall time */
