@@ -106,7 +106,7 @@ static char *read_label(char *at, struct promtext_sample *sample, struct promtex
 
 	if (*at == '"') {
 		at = read_quoted(at, &label->name);
-		if (!at)
+		if (!at || label->name[0] == '\0')
 			return NULL;
 	} else {
 		label->name = at;

@@ -84,8 +84,8 @@ static void test_promtext_counts_bad_lines_and_reads_on(void **state)
 {
 	(void)state;
 	assert_reads("<html>\na{b} 1\na{b=c} 1\na{b=\"c\na{b=\"c\"\n9a 1\na-b 1\n{} 1\n"
-		     "a{\"x\"} 1\n{b=\"c\"} 1\nok 1\n",
-		"ok 1;badbadbadbadbadbadbadbadbadbad");
+		     "a{\"x\"} 1\n{b=\"c\"} 1\n{\"\"} 1\na{\"\"=\"x\"} 1\nok 1\n",
+		"ok 1;badbadbadbadbadbadbadbadbadbadbadbad");
 }
 
 static void test_promtext_refuses_more_labels_than_it_can_hold(void **state)
