@@ -4,8 +4,10 @@
  *   engine.c   life, settling results, transitions
  *   schedule.c when checks start: slots, queues, limits
  *   apply.c    from one configuration to the next
+ *   ask.c      checks that are asked for from outside
  *   gate.c     what must not be asked now: a dead server, a full one, one that we harm
  *   guard.c    is it them or is it us?
+ *   progress.c does monitoring move?
  *   recall.c   what outlives the process
  *   restamp.c  what is shown when somebody sets the clock
  */
@@ -216,9 +218,6 @@ void engine_start_attempt(struct engine *engine, struct check *check);
 /* Ends a run for which nothing had to be asked: the server's counters prove it. */
 void engine_skip(struct engine *engine, struct check *check);
 
-/* A run has ended, with a result or (suppressed) without: the next of those asked for may start. */
-void engine_end_asked(struct engine *engine, struct check *check);
-
 /* Makes sure that so many attempts can be under way at once. 0 or -ENOMEM. */
 int engine_reserve_flights(struct engine *engine, size_t n);
 
@@ -241,6 +240,11 @@ void engine_end_round(struct engine *engine, struct check *check);
 /* Logs "endpoint <name>: ..." with the fields ENDPOINT and CHECK, by which journalctl finds it. */
 void engine_log(const struct check *check, enum log_level level, const char *message_id,
 	const char *format, ...) _printf_(4, 5);
+
+/* ---- ask.c ---- */
+
+/* A run has ended, with a result or (suppressed) without: the next of those asked for may start. */
+void engine_end_asked(struct engine *engine, struct check *check);
 
 /* ---- gate.c ---- */
 

@@ -173,12 +173,19 @@ def test_no_client_is_refused_or_cut_off_by_a_restart(tcp):
     assert set(clients.outcomes) == {200}
 
 
-def test_a_stop_waits_for_clients_a_second_and_no_longer(tcp):
+@contextlib.contextmanager
+def half_asked(tcp):
+    """A running daemon and a client that has sent it half a request."""
     daemon, unix = held_daemon(tcp)
-    with unix, daemon, socket.create_connection(("127.0.0.1", daemon.port)) as idle:
+    with unix, daemon, socket.create_connection(("127.0.0.1", daemon.port)) as client:
         daemon.start()
-        idle.sendall(REQUEST[:10])
+        client.sendall(REQUEST[:10])
         wait_until(lambda: daemon.metric("modelhealth_http_clients") >= 2, what="the client counted")
+        yield daemon, client
+
+
+def test_a_stop_waits_for_clients_a_second_and_no_longer(tcp):
+    with half_asked(tcp) as (daemon, idle):
         daemon.stop()
         assert 0.9 < daemon.stop_seconds < 3
         with contextlib.suppress(ConnectionResetError):
@@ -186,11 +193,7 @@ def test_a_stop_waits_for_clients_a_second_and_no_longer(tcp):
 
 
 def test_a_client_that_is_slow_to_ask_is_served_during_the_stop(tcp):
-    daemon, unix = held_daemon(tcp)
-    with unix, daemon, socket.create_connection(("127.0.0.1", daemon.port)) as slow:
-        daemon.start()
-        slow.sendall(REQUEST[:10])
-        wait_until(lambda: daemon.metric("modelhealth_http_clients") >= 2, what="the client counted")
+    with half_asked(tcp) as (daemon, slow):
         stopping = threading.Thread(target=daemon.stop)
         stopping.start()
         wait_until(lambda: daemon.notified("STOPPING") == "1", what="STOPPING=1")

@@ -33,14 +33,21 @@ struct fixture {
 	int stored; /* -1 = nothing yet */
 };
 
-static void begin(struct fixture *fixture)
+static struct keeper_setup setup_of(struct fixture *fixture, struct inherited *inherited)
 {
-	struct inherited inherited = { 0 };
-	const struct keeper_setup setup = { .inherited = &inherited,
+	return (struct keeper_setup){
+		.inherited = inherited,
 		.notify = &fixture->notify,
 		.directory = fixture->folder.path,
 		.now = now,
-		.real = now };
+		.real = now,
+	};
+}
+
+static void begin(struct fixture *fixture)
+{
+	struct inherited inherited = { 0 };
+	const struct keeper_setup setup = setup_of(fixture, &inherited);
 
 	if (fixture->stored >= 0)
 		inherited.item[inherited.n++] =
@@ -173,11 +180,7 @@ static void test_without_memory_nothing_is_found(void **state)
 {
 	struct fixture *fixture = *state;
 	struct inherited inherited = { 0 };
-	const struct keeper_setup setup = { .inherited = &inherited,
-		.notify = &fixture->notify,
-		.directory = fixture->folder.path,
-		.now = now,
-		.real = now };
+	const struct keeper_setup setup = setup_of(fixture, &inherited);
 	struct keeper *keeper = NULL;
 	struct rlimit before, tight;
 
