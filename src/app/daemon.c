@@ -256,8 +256,13 @@ static void end_reload(struct daemon *daemon, const struct sbuf *errors)
 /* false: one is under way, and the file may have changed since it began; once more after it. */
 static bool begin_reload(struct daemon *daemon)
 {
-	int r = loader_start(daemon->loader);
+	int r;
 
+	if (daemon->is_stopping) {
+		status_reloaded(daemon->status, "modelhealthd is stopping\n");
+		return true;
+	}
+	r = loader_start(daemon->loader);
 	daemon->wants_reload = r == -EBUSY;
 	if (daemon->wants_reload)
 		return false;
@@ -311,7 +316,7 @@ static void on_reload_timer(struct timer *timer)
 	if (daemon->is_loading)
 		(void)timer_set(timers_of(daemon), timer,
 			timers_of(daemon)->now + reload_distance); /* has its place */
-	else if (!daemon->is_stopping)
+	else
 		(void)begin_reload(daemon); /* nothing is under way */
 }
 

@@ -14,6 +14,7 @@ import pytest
 from harness import Daemon, UnixConnection, free_port, raw_exchange, raw_status, request, wait_until
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+RELOAD = b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture
@@ -201,6 +202,25 @@ def test_a_client_that_is_slow_to_ask_is_served_during_the_stop(tcp):
         slow.settimeout(5)
         assert raw_status(slow.recv(65536)) == 200
         stopping.join()
+
+
+def test_a_reload_that_is_asked_for_during_the_stop_is_refused(tcp):
+    """It would keep the end waiting for a configuration that nobody will use."""
+    daemon, unix = held_daemon(tcp)
+    with unix, daemon, socket.socket(socket.AF_UNIX) as late:
+        daemon.start()
+        late.settimeout(5)
+        late.connect(daemon.socket_path)
+        late.sendall(RELOAD[:10])
+        wait_until(lambda: daemon.metric("modelhealth_http_clients") >= 2, what="the client counted")
+        stopping = threading.Thread(target=daemon.stop)
+        stopping.start()
+        wait_until(lambda: daemon.notified("STOPPING") == "1", what="STOPPING=1")
+        late.sendall(RELOAD[10:])
+        answer = late.recv(65536)
+        assert raw_status(answer) == 422 and b"modelhealthd is stopping" in answer
+        stopping.join()
+        assert daemon.notified("RELOADING") is None
 
 
 def test_a_unix_client_waits_for_the_successor(tcp):
