@@ -15,6 +15,7 @@
  */
 #include "modelhealth/io/httpc.h"
 
+#include "tlsrest.h"
 #include "transfer.h"
 
 #include "modelhealth/base/clock.h"
@@ -848,6 +849,7 @@ struct httpc *httpc_free(struct httpc *httpc)
 		free(httpc->homes[i].aliases);
 	}
 	free(httpc);
+	tlsrest_clear();
 	curl_global_cleanup();
 	return NULL;
 }

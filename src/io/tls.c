@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything we say to OpenSSL. libcurl makes one SSL_CTX per connection and hands it to
+ * Everything we say to OpenSSL. libcurl asks for one SSL_CTX per connection and hands it to
  * tls_prepare before the handshake; here it gets the shared store of authorities, our certificate
- * and the kept session. Owns the stores (one per file, by reference count). Called by the transfer
- * engine, and at load by the checks that name files.
+ * and the kept session. When the connection is over, the context is cleared and rests until libcurl
+ * asks for the next (io/tlsrest.c). Owns the stores (one per file, by reference count). Called by
+ * the transfer engine, and at load by the checks that name files.
  */
 #include "modelhealth/io/tls.h"
+
+#include "tlsrest.h"
 
 #include <curl/curl.h>
 #include <openssl/err.h>
@@ -172,7 +175,7 @@ int tls_identity_new(
 	if (!identity)
 		return -ENOMEM;
 	identity->serial = ++last_serial;
-	identity->holder = SSL_CTX_new(TLS_client_method());
+	identity->holder = SSL_CTX_new_ex(NULL, NULL, TLS_client_method()); /* one of its own */
 	if (!identity->holder) {
 		free(identity);
 		return -ENOMEM;
@@ -351,20 +354,75 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+/* A context that shows a certificate cannot be told to forget it. */
+static bool clear_context(SSL_CTX *ctx)
+{
+	struct tls_peer *peer = SSL_CTX_get_ex_data(ctx, peer_index());
+	X509_STORE *nobody = SSL_CTX_get0_certificate(ctx) ? NULL : X509_STORE_new();
+
+	if (!nobody)
+		return false;
+	SSL_CTX_set_cert_store(ctx, nobody);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_sess_set_new_cb(ctx, NULL);
+	SSL_CTX_set_info_callback(ctx, NULL);
+	SSL_CTX_set_msg_callback(ctx, NULL); /* libcurl's, for a request with a log */
+	SSL_CTX_set_msg_callback_arg(ctx, NULL);
+	(void)SSL_CTX_set_alpn_protos(ctx, NULL, 0);
+	(void)SSL_CTX_set_ex_data(ctx, peer_index(), NULL); /* cannot fail: it was set before */
+	tls_peer_unref(peer);
+	return true;
+}
+
+/* The connection is over. Takes the reference that on_info hung on it. */
+static void on_ssl_freed(
+	void *parent, void *ctx, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+	(void)parent;
+	(void)data;
+	(void)index;
+	(void)argl;
+	(void)argp;
+	if (ctx && clear_context(ctx))
+		tlsrest_add(ctx);
+	else
+		SSL_CTX_free(ctx);
+}
+
+static int context_index(void)
+{
+	static int index = -1;
+
+	if (index < 0)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_ssl_freed);
+	return index;
+}
+
+/* Without memory for that, the context goes with libcurl's reference. */
+static void keep_context(SSL *ssl)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+
+	if (SSL_get_ex_data(ssl, context_index()) || SSL_CTX_up_ref(ctx) != 1)
+		return;
+	if (SSL_set_ex_data(ssl, context_index(), ctx) != 1)
+		SSL_CTX_free(ctx);
+}
+
 /* libcurl makes the SSL after tls_prepare, so this is the first place where it can be given the
  * session: the handshake has not begun yet. */
 static void on_info(const SSL *ssl, int where, int value)
 {
-	struct tls_peer *peer;
+	SSL *mine = (SSL *)(uintptr_t)ssl; /* OpenSSL hands out what it lets us change */
+	const struct tls_peer *peer;
 
 	(void)value;
 	if ((where & SSL_CB_HANDSHAKE_START) == 0)
 		return;
+	keep_context(mine);
 	peer = peer_of(ssl);
-	if (!peer->session || SSL_get_session(ssl))
-		return;
-	/* a failure means a full handshake; the cast: OpenSSL hands out what it lets us change */
-	(void)SSL_set_session((SSL *)(uintptr_t)ssl, peer->session);
+	if (peer->session && !SSL_get_session(ssl))
+		(void)SSL_set_session(mine, peer->session); /* a failure: a full handshake */
 }
 
 /* Asks for the hash that processors have instructions for: the key schedule hashes some hundred

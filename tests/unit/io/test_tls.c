@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 static const long hour = 3600, day = 86400;
+static const long libcurl_cache_mode = SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL;
 
 struct fixture {
 	struct pki pki;
@@ -340,15 +341,13 @@ static void shake(SSL *client, SSL *server)
 	(void)SSL_read(client, &byte, 1); /* the tickets */
 }
 
-/* A handshake in memory at that time; whether it was resumed. */
-static bool is_resumed_at(struct fixture *f, struct tls_peer *peer, usec_t now)
+/* A whole connection in memory at that time, with the client's context as libcurl sets it. */
+static void connect_in_memory(struct fixture *f, SSL_CTX *ctx, struct tls_peer *peer, usec_t now)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	BIO *near, *far;
 	SSL *client, *server = SSL_new(f->ctx);
 
-	SSL_CTX_set_session_cache_mode(
-		ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL); /* as libcurl */
+	SSL_CTX_set_session_cache_mode(ctx, libcurl_cache_mode);
 	must(tls_prepare(ctx, &f->setup, peer, true, now, clock_realtime()) == 0);
 	client = SSL_new(ctx);
 	must(BIO_new_bio_pair(&near, 0, &far, 0) == 1);
@@ -359,6 +358,13 @@ static bool is_resumed_at(struct fixture *f, struct tls_peer *peer, usec_t now)
 	SSL_set_shutdown(client, SSL_SENT_SHUTDOWN); /* else the session counts as broken */
 	SSL_free(client);
 	SSL_free(server);
+}
+
+static bool is_resumed_at(struct fixture *f, struct tls_peer *peer, usec_t now)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	connect_in_memory(f, ctx, peer, now);
 	SSL_CTX_free(ctx);
 	return tls_peer_facts(peer)->is_resumed;
 }
@@ -377,6 +383,100 @@ static void test_tls_sessions_are_renewed_in_the_second_half_of_their_time(void 
 	assert_false(is_resumed_at(&f, peer, now + longest)); /* resuming prolongs nothing */
 	assert_true(is_resumed_at(&f, peer, now + longest + 1));
 	tls_peer_unref(peer);
+	close_fixture(&f);
+}
+
+/* One that was used for a connection, with a mark. The caller has a reference, as libcurl had. */
+static SSL_CTX *used_context(struct fixture *f, void *mark)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	struct tls_peer *peer = tls_peer_new();
+
+	SSL_CTX_set_app_data(ctx, mark);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	must(SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\2h2", 3) == 0);
+	connect_in_memory(f, ctx, peer, USEC_PER_SEC);
+	tls_peer_unref(peer);
+	return ctx;
+}
+
+static void test_tls_libcurl_takes_the_context_of_an_ended_connection(void **state)
+{
+	char mark;
+	struct fixture f;
+	SSL_CTX *ctx;
+
+	(void)state;
+	open_fixture(&f, NULL, NULL);
+	ctx = used_context(&f, &mark);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_free(ctx);
+	assert_reason(&f, "ok");
+	ctx = SSL_CTX_new(TLS_client_method());
+	assert_ptr_equal(SSL_CTX_get_app_data(ctx), &mark);
+	assert_int_equal(SSL_CTX_get_session_cache_mode(ctx), libcurl_cache_mode);
+	SSL_CTX_free(ctx);
+	close_fixture(&f);
+}
+
+static int note_alpn(SSL *ssl, const unsigned char **ret_chosen, unsigned char *ret_len,
+	const unsigned char *offered, unsigned len, void *is_offered)
+{
+	(void)ssl;
+	(void)ret_chosen;
+	(void)ret_len;
+	(void)offered;
+	(void)len;
+	*(bool *)is_offered = true;
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
+static void test_tls_context_forgets_its_connection(void **state)
+{
+	char mark;
+	bool is_alpn_offered = false;
+	struct fixture f;
+	struct tls_peer *peer = tls_peer_new();
+	X509_STORE *store;
+	SSL_CTX *ctx;
+
+	(void)state;
+	open_fixture(&f, NULL, say_nothing);
+	SSL_CTX_set_alpn_select_cb(f.ctx, note_alpn, &is_alpn_offered);
+	SSL_CTX_free(used_context(&f, &mark));
+	assert_true(is_alpn_offered);
+	ctx = SSL_CTX_new(TLS_client_method());
+	assert_ptr_equal(SSL_CTX_get_app_data(ctx), &mark);
+	store = SSL_CTX_get_cert_store(ctx);
+	assert_int_equal(sk_X509_OBJECT_num(X509_STORE_get0_objects(store)), 0);
+	assert_int_equal(SSL_CTX_get_verify_mode(ctx), SSL_VERIFY_NONE);
+	assert_null(SSL_CTX_get_verify_callback(ctx));
+	assert_null(SSL_CTX_get_info_callback(ctx));
+	assert_null(SSL_CTX_sess_get_new_cb(ctx));
+	is_alpn_offered = false;
+	connect_in_memory(&f, ctx, peer, USEC_PER_SEC);
+	assert_false(is_alpn_offered);
+	SSL_CTX_free(ctx);
+	tls_peer_unref(peer);
+	close_fixture(&f);
+}
+
+static void test_tls_context_with_our_certificate_is_not_used_again(void **state)
+{
+	char mark;
+	struct tls_identity *identity;
+	struct fixture f;
+	SSL_CTX *ctx;
+
+	(void)state;
+	open_fixture(&f, NULL, say_nothing);
+	must(tls_identity_new(f.pki.cert_file, f.pki.key_file, &identity) == 0);
+	f.setup.identity = identity;
+	SSL_CTX_free(used_context(&f, &mark));
+	ctx = SSL_CTX_new(TLS_client_method());
+	assert_null(SSL_CTX_get_app_data(ctx));
+	SSL_CTX_free(ctx);
+	tls_identity_free(identity);
 	close_fixture(&f);
 }
 
@@ -427,6 +527,9 @@ int main(void)
 		cmocka_unit_test(test_tls_other_authorities_count_at_once),
 		cmocka_unit_test(test_tls_another_certificate_of_ours_is_shown_at_once),
 		cmocka_unit_test(test_tls_sessions_are_renewed_in_the_second_half_of_their_time),
+		cmocka_unit_test(test_tls_libcurl_takes_the_context_of_an_ended_connection),
+		cmocka_unit_test(test_tls_context_forgets_its_connection),
+		cmocka_unit_test(test_tls_context_with_our_certificate_is_not_used_again),
 		cmocka_unit_test(test_tls_the_cheaper_hash_is_preferred),
 		cmocka_unit_test(test_tls_trust_is_loaded_once_and_says_what_is_wrong),
 	};
