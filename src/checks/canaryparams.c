@@ -6,6 +6,8 @@
  */
 #include "modelhealth/checks/canaryparams.h"
 
+#include "modelhealth/core/confcustom.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -24,13 +26,6 @@ static const char *const when_choices[] = { "always", "idle_or_suspicious", NULL
 static const char *const wake_choices[] = { "never", "allowed", NULL };
 
 /* ---- values of its own ---- */
-
-static void print_source(struct sbuf *out, const void *field)
-{
-	const char *const *source = field;
-
-	sbuf_puts(out, *source ? *source : "");
-}
 
 /* A finite number at the beginning of text; NULL without one. */
 static const char *take_number(const char *text, double *ret_number)
@@ -58,7 +53,7 @@ static int parse_decimal(struct conf_scope *scope, const struct node *node, void
 
 static const struct conf_custom decimal_custom = {
 	.parse = parse_decimal,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":[\"number\",\"string\"]}",
 	.shared_size = sizeof(struct decimal),
 };
@@ -113,7 +108,7 @@ static int parse_golden(struct conf_scope *scope, const struct node *node, void 
 
 	if (!values)
 		return -ENOMEM;
-	golden->source = source_of(scope, node);
+	golden->source = conf_source(scope, node);
 	golden->embedding.values = values;
 	golden->embedding.n = node->type == NODE_SCALAR ? read_numbers(node->text, values, max)
 							: read_items(node, values, max);
@@ -124,7 +119,7 @@ static int parse_golden(struct conf_scope *scope, const struct node *node, void 
 
 static const struct conf_custom golden_custom = {
 	.parse = parse_golden,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"anyOf\":[{\"type\":\"array\",\"items\":{\"type\":\"number\"}},"
 		  "{\"type\":\"string\"}]}",
 	.shared_size = sizeof(struct golden),

@@ -7,6 +7,7 @@
 #include "modelhealth/checks/scenarioparams.h"
 
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/confcustom.h"
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/text/json.h"
 

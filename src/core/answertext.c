@@ -5,6 +5,7 @@
  */
 #include "modelhealth/core/answertext.h"
 
+#include "modelhealth/core/confcustom.h"
 #include "modelhealth/text/sanitise.h"
 
 #include <ctype.h>
@@ -24,18 +25,18 @@ static int parse_parts(struct conf_scope *scope, const struct node *node, struct
 	const struct node *matches = node_get(node, "matches");
 	const struct node *not_matches = node_get(node, "not_matches");
 	const struct node *json = node_get(node, "json");
-	int rc = members_check(scope, node, names);
+	int rc = conf_check_members(scope, node, names);
 
 	if (rc == 0)
-		rc = severity_parse(scope, node_get(node, "severity"), &text->severity);
+		rc = conf_parse_severity(scope, node_get(node, "severity"), &text->severity);
 	if (rc == 0 && contains)
-		rc = text_parse(scope, contains, &text->contains);
+		rc = conf_parse_text(scope, contains, &text->contains);
 	if (rc == 0 && equals)
-		rc = text_parse(scope, equals, &text->equals);
+		rc = conf_parse_text(scope, equals, &text->equals);
 	if (rc == 0 && matches)
-		rc = regex_parse(scope, matches, &text->matches);
+		rc = conf_parse_regex(scope, matches, &text->matches);
 	if (rc == 0 && not_matches)
-		rc = regex_parse(scope, not_matches, &text->not_matches);
+		rc = conf_parse_regex(scope, not_matches, &text->not_matches);
 	if (rc == 0 && json)
 		rc = expect_json_custom.parse(scope, json, &text->json);
 	return rc;
@@ -46,11 +47,11 @@ static int parse(struct conf_scope *scope, const struct node *node, void *field)
 	struct answer_text *text = field;
 
 	text->severity = VERDICT_DOWN;
-	text->source = source_of(scope, node);
+	text->source = conf_source(scope, node);
 	if (!text->source)
 		return -ENOMEM;
 	if (node->type == NODE_SCALAR)
-		return text_parse(scope, node, &text->contains);
+		return conf_parse_text(scope, node, &text->contains);
 	if (node->type == NODE_MAPPING)
 		return parse_parts(scope, node, text);
 	return conf_error(scope, node,
@@ -58,16 +59,9 @@ static int parse(struct conf_scope *scope, const struct node *node, void *field)
 		conf_got(scope, node));
 }
 
-static void print(struct sbuf *out, const void *field)
-{
-	const struct answer_text *text = field;
-
-	sbuf_puts(out, text->source ? text->source : "");
-}
-
 const struct conf_custom answer_text_custom = {
 	.parse = parse,
-	.print = print,
+	.print = conf_print_source,
 	.schema =
 		"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
 		"\"properties\":{\"contains\":{\"type\":\"string\"},\"equals\":{\"type\":\"string\"},"

@@ -4,8 +4,7 @@
  */
 #include "modelhealth/core/condition.h"
 
-#include "modelhealth/core/conflist.h"
-#include "modelhealth/core/confvalue.h"
+#include "modelhealth/core/confcustom.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,130 +17,10 @@ enum {
 
 /* ---- parsing ---- */
 
-enum openness {
-	SHOW_ALL,
-	HIDE_CREDENTIALS,
-};
-
-/* auth_header and auth_scheme say where a key goes, not what it is. */
-static bool is_credential(const struct node *node)
-{
-	return node->key && conf_is_secret_name(node->key) && strncmp(node->key, "auth_", 5) != 0;
-}
-
-static void write_node(const struct node *node, enum openness openness, struct sbuf *out)
-{
-	const struct node *child = node->first_child;
-
-	if (openness == HIDE_CREDENTIALS && node->type == NODE_SCALAR && is_credential(node)) {
-		conf_print_string(SECRET_MASK, out);
-		return;
-	}
-	if (openness == HIDE_CREDENTIALS && node->key && strcmp(node->key, "url") == 0) {
-		conf_redact_url(node->shown, out);
-		return;
-	}
-	if (node->type == NODE_SCALAR) {
-		if (node->is_quoted || node->is_secret)
-			conf_print_string(node->shown, out);
-		else
-			sbuf_puts(out, node->shown);
-		return;
-	}
-	sbuf_puts(out, node->type == NODE_MAPPING ? "{" : "[");
-	for (; child; child = child->next) {
-		sbuf_puts(out, child == node->first_child ? " " : ", ");
-		if (node->type == NODE_MAPPING) {
-			conf_print_string(child->key, out);
-			sbuf_puts(out, ": ");
-		}
-		write_node(child, openness, out); /* no deeper than the parser's limit */
-	}
-	sbuf_puts(out, node->type == NODE_MAPPING ? " }" : " ]");
-}
-
-const char *source_of(struct conf_scope *scope, const struct node *node)
-{
-	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
-
-	write_node(node, SHOW_ALL, &out);
-	return out.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&out));
-}
-
-const char *conf_shown_source(struct conf_scope *scope, const struct node *node)
-{
-	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
-
-	write_node(node, HIDE_CREDENTIALS, &out);
-	return out.failed ? NULL : arena_strdup(conf_arena(scope), sbuf_str(&out));
-}
-
-int severity_parse(struct conf_scope *scope, const struct node *node, enum verdict *ret_severity)
-{
-	*ret_severity = VERDICT_DOWN;
-	if (!node || strcmp(node->text, "down") == 0)
-		return 0;
-	if (strcmp(node->text, "degraded") != 0)
-		return conf_error(
-			scope, node, "expected degraded or down, got %s", conf_got(scope, node));
-	*ret_severity = VERDICT_DEGRADED;
-	return 0;
-}
-
-int regex_parse(struct conf_scope *scope, const struct node *node, struct regex **ret_regex)
-{
-	char error[128];
-	size_t offset;
-	int r = conf_refuse_pattern(scope, node);
-
-	if (node->type != NODE_SCALAR)
-		return conf_error(scope, node, "expected a regular expression, got %s",
-			conf_got(scope, node));
-	if (r < 0)
-		return r;
-	r = regex_compile(node->text, ret_regex, error, sizeof error, &offset);
-	if (r == 0 || r == -ENOMEM)
-		return r;
-	return conf_error(
-		scope, node, "bad regular expression at character %zu: %s", offset + 1, error);
-}
-
-int members_check(struct conf_scope *scope, const struct node *mapping, const char *const *names)
-{
-	size_t n = 0;
-	int rc = 0;
-
-	while (names[n])
-		n++;
-	for (const struct node *member = mapping->first_child; member; member = member->next) {
-		size_t i = 0;
-		const char *near;
-
-		while (i < n && strcmp(names[i], member->key) != 0)
-			i++;
-		if (i < n)
-			continue;
-		near = conf_did_you_mean(names, n, member->key);
-		rc = near ? conf_error(scope, member, "unknown key (did you mean %s?)", near)
-			  : conf_error(scope, member, "unknown key");
-	}
-	return rc;
-}
-
-int text_parse(struct conf_scope *scope, const struct node *node, const char **ret_text)
-{
-	if (node->type != NODE_SCALAR)
-		return conf_error(scope, node, "expected a text, got %s", conf_got(scope, node));
-	if (conf_refuse_pattern(scope, node) < 0)
-		return -EINVAL;
-	*ret_text = arena_strdup(conf_arena(scope), node->text);
-	return *ret_text ? 0 : -ENOMEM;
-}
-
 static int parse_wanted(struct conf_scope *scope, const struct node *node, struct wanted *wanted)
 {
 	wanted->is_quoted = node->is_quoted;
-	return text_parse(scope, node, &wanted->text);
+	return conf_parse_text(scope, node, &wanted->text);
 }
 
 static int parse_equals(
@@ -159,19 +38,19 @@ static int parse_not_equals(
 static int parse_contains(
 	struct conf_scope *scope, const struct node *node, struct condition *condition)
 {
-	return text_parse(scope, node, &condition->contains);
+	return conf_parse_text(scope, node, &condition->contains);
 }
 
 static int parse_matches(
 	struct conf_scope *scope, const struct node *node, struct condition *condition)
 {
-	return regex_parse(scope, node, &condition->matches);
+	return conf_parse_regex(scope, node, &condition->matches);
 }
 
 static int parse_not_matches(
 	struct conf_scope *scope, const struct node *node, struct condition *condition)
 {
-	return regex_parse(scope, node, &condition->not_matches);
+	return conf_parse_regex(scope, node, &condition->not_matches);
 }
 
 /* A finite decimal number and nothing else. */
@@ -235,7 +114,7 @@ static int parse_in(struct conf_scope *scope, const struct node *node, struct co
 static int parse_severity(
 	struct conf_scope *scope, const struct node *node, struct condition *condition)
 {
-	return severity_parse(scope, node, &condition->severity);
+	return conf_parse_severity(scope, node, &condition->severity);
 }
 
 static const struct {
@@ -261,7 +140,7 @@ int condition_parse(struct conf_scope *scope, const struct node *node, struct co
 	int rc;
 
 	condition->severity = VERDICT_DOWN;
-	condition->source = source_of(scope, node);
+	condition->source = conf_source(scope, node);
 	if (!condition->source)
 		return -ENOMEM;
 	if (node->type == NODE_SCALAR)
@@ -272,7 +151,7 @@ int condition_parse(struct conf_scope *scope, const struct node *node, struct co
 			conf_got(scope, node));
 	for (size_t i = 0; i < array_size(parts); i++)
 		names[i] = parts[i].name;
-	rc = members_check(scope, node, names);
+	rc = conf_check_members(scope, node, names);
 	for (size_t i = 0; i < array_size(parts) && rc == 0; i++) {
 		const struct node *member = node_get(node, parts[i].name);
 

@@ -5,6 +5,7 @@
  */
 #include "modelhealth/core/dialect.h"
 
+#include "modelhealth/core/confcustom.h"
 #include "modelhealth/core/confvalue.h"
 #include "modelhealth/text/json.h"
 
@@ -230,7 +231,7 @@ static int parse_dialect(
 	if (rc < 0)
 		return rc;
 	dialect->name = arena_strdup(conf_arena(scope), mapping->key);
-	dialect->source = source_of(scope, mapping);
+	dialect->source = conf_source(scope, mapping);
 	return dialect->name && dialect->source ? check_dialect(scope, mapping, dialect) : -ENOMEM;
 }
 

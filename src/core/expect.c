@@ -5,7 +5,7 @@
  */
 #include "modelhealth/core/expect.h"
 
-#include "modelhealth/core/confvalue.h"
+#include "modelhealth/core/confcustom.h"
 #include "modelhealth/text/sanitise.h"
 
 #include <ctype.h>
@@ -21,15 +21,6 @@ enum {
 };
 
 /* ---- parsing ---- */
-
-/* Every custom field starts with its source, so that one function prints them all; nothing when
- * it is unset. */
-static void print_source(struct sbuf *out, const void *field)
-{
-	const char *const *source = field;
-
-	sbuf_puts(out, *source ? *source : "");
-}
 
 static bool parse_status_range(const char *text, struct status_range *ret_range)
 {
@@ -58,12 +49,12 @@ static int open_list(struct conf_scope *scope, const struct node *node, const ch
 	*ret_list = node;
 	if (node->type != NODE_MAPPING)
 		return 0;
-	rc = members_check(scope, node, names);
+	rc = conf_check_members(scope, node, names);
 	*ret_list = node_get(node, list_key);
 	if (rc == 0 && !*ret_list)
 		rc = conf_error(scope, node, "expected the key %s", list_key);
 	if (rc == 0)
-		rc = severity_parse(scope, node_get(node, "severity"), severity);
+		rc = conf_parse_severity(scope, node_get(node, "severity"), severity);
 	return rc;
 }
 
@@ -80,7 +71,7 @@ static int parse_status(struct conf_scope *scope, const struct node *node, void 
 	n = list->type == NODE_SEQUENCE ? list->n_children : 1;
 	if (n == 0 || n > MAX_RANGES)
 		return conf_error(scope, list, "expected 1 to %d statuses", MAX_RANGES);
-	status->source = source_of(scope, node);
+	status->source = conf_source(scope, node);
 	ranges = arena_calloc(conf_arena(scope), n, sizeof *ranges);
 	if (!ranges || !status->source)
 		return -ENOMEM;
@@ -107,7 +98,7 @@ static int parse_values(struct conf_scope *scope, const struct node *node, void 
 	if (node->type != NODE_MAPPING || node->n_children > MAX_CONDITIONS)
 		return conf_error(scope, node, "expected a mapping of at most %d %ss, got %s",
 			MAX_CONDITIONS, noun, conf_got(scope, node));
-	values->source = source_of(scope, node);
+	values->source = conf_source(scope, node);
 	items = arena_calloc(conf_arena(scope), node->n_children + 1, sizeof *items);
 	if (!items || !values->source)
 		return -ENOMEM;
@@ -150,16 +141,16 @@ static int parse_text_parts(
 	const struct node *contains = node_get(node, "contains");
 	const struct node *matches = node_get(node, "matches");
 	const struct node *not_matches = node_get(node, "not_matches");
-	int rc = members_check(scope, node, names);
+	int rc = conf_check_members(scope, node, names);
 
 	if (rc == 0)
-		rc = severity_parse(scope, node_get(node, "severity"), &text->severity);
+		rc = conf_parse_severity(scope, node_get(node, "severity"), &text->severity);
 	if (rc == 0 && contains)
-		rc = text_parse(scope, contains, &text->contains);
+		rc = conf_parse_text(scope, contains, &text->contains);
 	if (rc == 0 && matches)
-		rc = regex_parse(scope, matches, &text->matches);
+		rc = conf_parse_regex(scope, matches, &text->matches);
 	if (rc == 0 && not_matches)
-		rc = regex_parse(scope, not_matches, &text->not_matches);
+		rc = conf_parse_regex(scope, not_matches, &text->not_matches);
 	return rc;
 }
 
@@ -168,11 +159,11 @@ static int parse_text(struct conf_scope *scope, const struct node *node, void *f
 	struct expect_text *text = field;
 
 	text->severity = VERDICT_DOWN;
-	text->source = source_of(scope, node);
+	text->source = conf_source(scope, node);
 	if (!text->source)
 		return -ENOMEM;
 	if (node->type == NODE_SCALAR)
-		return text_parse(scope, node, &text->contains);
+		return conf_parse_text(scope, node, &text->contains);
 	if (node->type == NODE_MAPPING)
 		return parse_text_parts(scope, node, text);
 	return conf_error(scope, node,
@@ -193,16 +184,16 @@ static int parse_size(struct conf_scope *scope, const struct node *node, void *f
 		return conf_error(scope, node, "expected a mapping like { min: 1KiB }, got %s",
 			conf_got(scope, node));
 	size->max = UINT64_MAX;
-	size->source = source_of(scope, node);
+	size->source = conf_source(scope, node);
 	if (!size->source)
 		return -ENOMEM;
-	rc = members_check(scope, node, names);
+	rc = conf_check_members(scope, node, names);
 	if (rc == 0 && min)
 		rc = conf_parse_scalar(scope, &bound, min, &size->min);
 	if (rc == 0 && max)
 		rc = conf_parse_scalar(scope, &bound, max, &size->max);
 	if (rc == 0)
-		rc = severity_parse(scope, node_get(node, "severity"), &size->severity);
+		rc = conf_parse_severity(scope, node_get(node, "severity"), &size->severity);
 	return rc;
 }
 
@@ -233,7 +224,7 @@ static int parse_tls_version(struct conf_scope *scope, const struct node *node, 
 
 	if (rc < 0)
 		return rc;
-	expected->source = source_of(scope, node);
+	expected->source = conf_source(scope, node);
 	if (!expected->source)
 		return -ENOMEM;
 	for (size_t i = 0; i < array_size(tls_versions); i++) {
@@ -306,7 +297,7 @@ static int parse_pins(struct conf_scope *scope, const struct node *node, void *f
 	n = list->type == NODE_SEQUENCE ? list->n_children : 1;
 	if (n == 0 || n > MAX_PINS)
 		return conf_error(scope, list, "expected 1 to %d pins", MAX_PINS);
-	pins->source = source_of(scope, node);
+	pins->source = conf_source(scope, node);
 	items = arena_calloc(conf_arena(scope), n, sizeof *items);
 	if (!items || !pins->source)
 		return -ENOMEM;
@@ -326,22 +317,22 @@ static int parse_pins(struct conf_scope *scope, const struct node *node, void *f
 
 const struct conf_custom expect_status_custom = {
 	.parse = parse_status,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}",
 };
 const struct conf_custom expect_header_custom = {
 	.parse = parse_header,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":\"object\"}",
 };
 const struct conf_custom expect_json_custom = {
 	.parse = parse_json,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":\"object\"}",
 };
 const struct conf_custom expect_text_custom = {
 	.parse = parse_text,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema =
 		"{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
 		"\"properties\":{\"contains\":{\"type\":\"string\"},\"matches\":{\"type\":\"string\"},"
@@ -349,7 +340,7 @@ const struct conf_custom expect_text_custom = {
 };
 static const struct conf_custom size_custom = {
 	.parse = parse_size,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema =
 		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"min\":{\"type\":["
 		"\"integer\",\"string\"]},\"max\":{\"type\":[\"integer\",\"string\"]},\"severity\":{"
@@ -357,12 +348,12 @@ static const struct conf_custom size_custom = {
 };
 static const struct conf_custom tls_version_custom = {
 	.parse = parse_tls_version,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":[\"number\",\"string\",\"object\"]}",
 };
 static const struct conf_custom pins_custom = {
 	.parse = parse_pins,
-	.print = print_source,
+	.print = conf_print_source,
 	.schema = "{\"type\":[\"string\",\"array\",\"object\"]}",
 };
 

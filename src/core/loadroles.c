@@ -7,7 +7,7 @@
  */
 #include "modelhealth/core/loadroles.h"
 
-#include "modelhealth/core/condition.h"
+#include "modelhealth/core/confcustom.h"
 
 #include <errno.h>
 #include <math.h>
@@ -98,21 +98,13 @@ static int parse_names(struct conf_scope *scope, const struct node *node, void *
 	} else {
 		rc = parse_name(scope, node, &items[0]);
 	}
-	*names = (struct role_names){ .source = source_of(scope, node), .items = items, .n = n };
+	*names = (struct role_names){ .source = conf_source(scope, node), .items = items, .n = n };
 	return rc == 0 && !names->source ? -ENOMEM : rc;
-}
-
-static void print_names(struct sbuf *out, const void *field)
-{
-	const struct role_names *names = field;
-
-	if (names->source)
-		sbuf_puts(out, names->source);
 }
 
 static const struct conf_custom names_custom = {
 	.parse = parse_names,
-	.print = print_names,
+	.print = conf_print_source,
 	.schema = "{ \"type\": [ \"string\", \"array\" ], \"items\": { \"type\": \"string\" } }",
 	.shared_size = sizeof(struct role_names),
 };

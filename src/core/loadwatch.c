@@ -6,8 +6,6 @@
  */
 #include "modelhealth/core/loadwatch.h"
 
-#include "modelhealth/core/condition.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
  */
 #include "modelhealth/core/rules.h"
 
+#include "modelhealth/core/confcustom.h"
 #include "modelhealth/core/expect.h"
 
 #include <ctype.h>
@@ -72,24 +73,24 @@ static int parse_body(struct conf_scope *scope, const struct node *node, struct 
 
 	body->source = "";
 	if (node->type == NODE_SCALAR)
-		return text_parse(scope, node, &body->whole);
+		return conf_parse_text(scope, node, &body->whole);
 	if (node->type != NODE_MAPPING || node->n_children == 0)
 		return conf_error(scope, node,
 			"expected the whole body or a mapping like { contains: ready }, got %s",
 			conf_got(scope, node));
-	rc = members_check(scope, node, names);
+	rc = conf_check_members(scope, node, names);
 	if (rc == 0 && contains)
-		rc = text_parse(scope, contains, &body->contains);
+		rc = conf_parse_text(scope, contains, &body->contains);
 	if (rc == 0 && starts_with)
-		rc = text_parse(scope, starts_with, &body->starts_with);
+		rc = conf_parse_text(scope, starts_with, &body->starts_with);
 	if (rc == 0 && matches)
-		rc = regex_parse(scope, matches, &body->matches);
+		rc = conf_parse_regex(scope, matches, &body->matches);
 	return rc;
 }
 
 static int parse_message(struct conf_scope *scope, const struct node *node, struct rule *rule)
 {
-	return text_parse(scope, node, &rule->message);
+	return conf_parse_text(scope, node, &rule->message);
 }
 
 static int parse_part_body(struct conf_scope *scope, const struct node *node, struct rule *rule)
@@ -146,7 +147,7 @@ static int parse_rule(struct conf_scope *scope, const struct node *node, struct 
 			conf_got(scope, node));
 	for (size_t i = 0; i < array_size(parts); i++)
 		names[i] = parts[i].name;
-	rc = members_check(scope, node, names);
+	rc = conf_check_members(scope, node, names);
 	if (!node_get(node, "reason"))
 		rc = conf_error(scope, node, "reason is missing: expected what the answer means");
 	for (size_t i = 0; i < array_size(parts) && rc != -ENOMEM; i++) {
@@ -195,7 +196,7 @@ static int parse_rules(struct conf_scope *scope, const struct node *node, void *
 	items = arena_calloc(conf_arena(scope), node->n_children + 1, sizeof *items);
 	if (!rules || !items)
 		return -ENOMEM;
-	*rules = (struct rules){ source_of(scope, node), items, node->n_children };
+	*rules = (struct rules){ conf_source(scope, node), items, node->n_children };
 	rc = rules->source ? conf_at_end(scope, dispose_rules, rules) : -ENOMEM;
 	for (size_t i = 0; item && rc != -ENOMEM; i++, item = item->next) {
 		int r = item->is_bad ? -EINVAL : parse_rule(scope, item, &items[i]);
@@ -206,18 +207,11 @@ static int parse_rules(struct conf_scope *scope, const struct node *node, void *
 	return rc;
 }
 
-static void print_rules(struct sbuf *out, const void *field)
-{
-	const struct rules *rules = field;
-
-	sbuf_puts(out, rules->source ? rules->source : "");
-}
-
 #define PART_SCHEMA "{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}"
 
 const struct conf_custom rules_custom = {
 	.parse = parse_rules,
-	.print = print_rules,
+	.print = conf_print_source,
 	.schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"reason\"],"
 		  "\"additionalProperties\":false,\"properties\":{\"all\":{\"type\":\"object\"},"
 		  "\"body\":" PART_SCHEMA ",\"header\":{\"type\":\"object\"},"

@@ -61,20 +61,3 @@ bool condition_holds_at(const struct condition *condition, const struct json *js
 
 /* A JSON value as a condition sees it; text is NULL when memory is out. */
 struct observed condition_observe(const struct json *value);
-
-/* ---- shared with the other parsers of `expect:` ---- */
-
-/* `severity: degraded | down`; NULL is down. */
-int severity_parse(struct conf_scope *scope, const struct node *node, enum verdict *ret_severity);
-
-/* Keeps a scalar's text in the arena; reports anything else. */
-int text_parse(struct conf_scope *scope, const struct node *node, const char **ret_text);
-
-/* Keeps a regex; reports what is wrong with it. */
-int regex_parse(struct conf_scope *scope, const struct node *node, struct regex **ret_regex);
-
-/* The node as flow YAML in the arena, with *** for secrets; NULL when memory is out. */
-const char *source_of(struct conf_scope *scope, const struct node *node);
-
-/* The name of every member must be in names, which end with NULL. */
-int members_check(struct conf_scope *scope, const struct node *mapping, const char *const *names);

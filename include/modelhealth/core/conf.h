@@ -180,11 +180,7 @@ int conf_fill_here(struct conf_scope *scope, const struct conf_key *table, void 
 /* The configuration being loaded; endpoints are there for check_kind.link alone. */
 const struct config *conf_config(const struct conf_scope *scope);
 
-/* A text in the arena that stands for node when it is shown: flow YAML, with *** for secrets, for
- * what stands under the name of a credential, and for what a URL hides. NULL when memory is out. */
-const char *conf_shown_source(struct conf_scope *scope, const struct node *node);
-
-/* ---- building blocks for custom parsers ---- */
+/* ---- building blocks for custom parsers; more are in core/confcustom.h ---- */
 
 /* A node's value for a message, in quotes, short and on one line: "5"; "nothing", "a list" or "a
  * mapping" when it is one of those. Borrowed until the next call with the same scope. */

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "modelhealth/base/sbuf.h"
-#include "modelhealth/core/condition.h"
 #include "modelhealth/core/framer.h"
 #include "modelhealth/core/rules.h"
 
