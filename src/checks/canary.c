@@ -299,34 +299,18 @@ static void judge_embedding(const struct canary_probe *state, struct result *res
 			result);
 }
 
-static void judge_limit(
-	struct result *result, const struct expect_limits *limits, usec_t took, const char *what)
-{
-	bool is_down = limits->down > 0 && took > limits->down;
-	char text[DURATION_TEXT_SIZE], limit_text[DURATION_TEXT_SIZE];
-
-	if (!is_down && (limits->degraded == 0 || took <= limits->degraded))
-		return;
-	/* nobody reads the microseconds of a second */
-	duration_format(
-		took < 10 * USEC_PER_MSEC ? took : took / USEC_PER_MSEC * USEC_PER_MSEC, text);
-	duration_format(is_down ? limits->down : limits->degraded, limit_text);
-	result_set(result, REASON_SLOW, "%s %s, limit %s", what, text, limit_text);
-	result->verdict = is_down ? VERDICT_DOWN : VERDICT_DEGRADED;
-}
-
 static void judge_first_token(const struct canary_probe *state, struct result *result)
 {
 	if (result_has_timing(result, TIMING_FIRST_TOKEN))
-		judge_limit(result, &params_of(state)->ttft, result->timing[TIMING_FIRST_TOKEN],
-			"first token took");
+		expect_limits_judge(&params_of(state)->ttft, result->timing[TIMING_FIRST_TOKEN],
+			"first token took", result);
 }
 
 static void judge_gaps(const struct canary_probe *state, struct result *result)
 {
 	if (result->tokens.gaps > 0)
-		judge_limit(result, &params_of(state)->inter_token, result->tokens.gap_p95,
-			"p95 between tokens");
+		expect_limits_judge(&params_of(state)->inter_token, result->tokens.gap_p95,
+			"p95 between tokens", result);
 }
 
 static void judge_speed(const struct canary_probe *state, struct result *result)

@@ -5,6 +5,8 @@
  */
 #include "modelhealth/checks/httpparams.h"
 
+#include "modelhealth/core/expectkeys.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -9,6 +9,7 @@
 #include "modelhealth/core/check.h"
 #include "modelhealth/core/confcustom.h"
 #include "modelhealth/core/confkeys.h"
+#include "modelhealth/core/expectkeys.h"
 #include "modelhealth/text/json.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/kinds.h"
 #include "modelhealth/checks/target.h"
-#include "modelhealth/core/expect.h"
+#include "modelhealth/core/expectkeys.h"
 #include "modelhealth/core/rules.h"
 #include "modelhealth/core/template.h"
 #include "modelhealth/io/io.h"

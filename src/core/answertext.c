@@ -6,57 +6,26 @@
 #include "modelhealth/core/answertext.h"
 
 #include "modelhealth/core/confcustom.h"
-#include "modelhealth/text/sanitise.h"
+#include "modelhealth/core/expectkeys.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
-enum {
-	GOT_SIZE = 64 /* of an answer in a message */
-};
-
-static int parse_parts(struct conf_scope *scope, const struct node *node, struct answer_text *text)
+static int parse(struct conf_scope *scope, const struct node *node, void *field)
 {
 	static const char *const names[] = { "contains", "equals", "json", "matches", "not_matches",
 		"severity", NULL };
-	const struct node *contains = node_get(node, "contains");
+	struct answer_text *answer = field;
 	const struct node *equals = node_get(node, "equals");
-	const struct node *matches = node_get(node, "matches");
-	const struct node *not_matches = node_get(node, "not_matches");
 	const struct node *json = node_get(node, "json");
-	int rc = conf_check_members(scope, node, names);
+	int rc = expect_text_parse(scope, node, names, &answer->text);
 
-	if (rc == 0)
-		rc = conf_parse_severity(scope, node_get(node, "severity"), &text->severity);
-	if (rc == 0 && contains)
-		rc = conf_parse_text(scope, contains, &text->contains);
 	if (rc == 0 && equals)
-		rc = conf_parse_text(scope, equals, &text->equals);
-	if (rc == 0 && matches)
-		rc = conf_parse_regex(scope, matches, &text->matches);
-	if (rc == 0 && not_matches)
-		rc = conf_parse_regex(scope, not_matches, &text->not_matches);
+		rc = conf_parse_text(scope, equals, &answer->equals);
 	if (rc == 0 && json)
-		rc = expect_json_custom.parse(scope, json, &text->json);
+		rc = expect_json_custom.parse(scope, json, &answer->json);
 	return rc;
-}
-
-static int parse(struct conf_scope *scope, const struct node *node, void *field)
-{
-	struct answer_text *text = field;
-
-	text->severity = VERDICT_DOWN;
-	text->source = conf_source(scope, node);
-	if (!text->source)
-		return -ENOMEM;
-	if (node->type == NODE_SCALAR)
-		return conf_parse_text(scope, node, &text->contains);
-	if (node->type == NODE_MAPPING)
-		return parse_parts(scope, node, text);
-	return conf_error(scope, node,
-		"expected a text or a mapping like { matches: ready }, got %s",
-		conf_got(scope, node));
 }
 
 const struct conf_custom answer_text_custom = {
@@ -69,11 +38,10 @@ const struct conf_custom answer_text_custom = {
 		"\"type\":\"string\"},\"severity\":{\"enum\":[\"degraded\",\"down\"]}}}]}",
 };
 
-void answer_text_dispose(const struct answer_text *text)
+void answer_text_dispose(const struct answer_text *answer)
 {
-	regex_free(text->matches);
-	regex_free(text->not_matches);
-	expect_values_dispose(&text->json);
+	expect_text_dispose(&answer->text);
+	expect_values_dispose(&answer->json);
 }
 
 /* ---- judging ---- */
@@ -87,18 +55,6 @@ static bool is_equal(const char *text, size_t len, const char *wanted)
 		len--;
 	}
 	return len == strlen(wanted) && memcmp(text, wanted, len) == 0;
-}
-
-static bool holds(const struct answer_text *wanted, const char *text, size_t len)
-{
-	const struct expect_text parts = {
-		.contains = wanted->contains,
-		.matches = wanted->matches,
-		.not_matches = wanted->not_matches,
-	};
-
-	return expect_text_holds(&parts, text, len) &&
-	       (!wanted->equals || is_equal(text, len, wanted->equals));
 }
 
 /* A model likes to put JSON into a fence of Markdown; what is between counts. */
@@ -121,23 +77,17 @@ static void unfence(const char **text, size_t *len)
 void answer_text_judge(
 	const struct answer_text *wanted, const char *text, size_t len, struct result *result)
 {
-	struct result failure = { 0 };
-	char start[GOT_SIZE];
+	struct result failure = { .reason = REASON_OK };
 
-	if (!wanted->source)
+	if (!wanted->text.source)
 		return;
-	if (!holds(wanted, text, len)) {
-		(void)sanitise(start, sizeof start, text, len);
-		result_set(result, REASON_WRONG_ANSWER, "got \"%s\", expected %.60s", start,
-			wanted->source);
-		result->verdict = wanted->severity;
-		return;
+	if (!expect_text_holds(&wanted->text, text, len) ||
+		(wanted->equals && !is_equal(text, len, wanted->equals))) {
+		expect_text_fail(&wanted->text, text, len, &failure);
+	} else if (wanted->json.n > 0) {
+		unfence(&text, &len);
+		expect_json_judge(&wanted->json, text, len, &failure);
 	}
-	if (wanted->json.n == 0)
-		return;
-	unfence(&text, &len);
-	result_set(&failure, REASON_OK, NULL);
-	expect_json_judge(&wanted->json, text, len, &failure);
 	if (failure.reason == REASON_OK)
 		return;
 	result_set(result, REASON_WRONG_ANSWER, "%s", failure.detail);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions on single values: parsing and evaluating. Pure. Used by core/expect.c.
+ * Conditions on single values: parsing and evaluating. Pure. Used by core/expect.c and
+ * core/rules.c.
  */
 #include "modelhealth/core/condition.h"
 
@@ -250,6 +251,21 @@ struct observed condition_observe(const struct json *value)
 	if (seen.text && seen.kind != JSON_STRING)
 		seen.len = strlen(seen.text);
 	return seen;
+}
+
+bool condition_holds_of_header(
+	const struct condition *condition, header_fn header, void *ctx, const char *name)
+{
+	bool is_unwanted = condition->existence == EXISTENCE_UNWANTED;
+	struct observed got = { .kind = JSON_STRING };
+	size_t i = 0;
+
+	for (; header && (got.text = header(ctx, name, i)); i++) {
+		got.len = strlen(got.text);
+		if (!is_unwanted && condition_holds(condition, &got))
+			return true;
+	}
+	return is_unwanted && i == 0;
 }
 
 struct search {

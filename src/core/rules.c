@@ -7,7 +7,7 @@
 #include "modelhealth/core/rules.h"
 
 #include "modelhealth/core/confcustom.h"
-#include "modelhealth/core/expect.h"
+#include "modelhealth/core/expectkeys.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -241,33 +241,14 @@ static const struct json *json_of(struct reading *reading)
 
 static bool status_holds(const struct expect_status *status, uint32_t seen)
 {
-	for (size_t i = 0; i < status->n_ranges; i++) {
-		if (seen >= status->ranges[i].from && seen <= status->ranges[i].to)
-			return true;
-	}
-	return status->n_ranges == 0;
-}
-
-static bool header_holds(const struct answer *answer, const struct named_condition *wanted)
-{
-	struct observed got = { .kind = JSON_STRING };
-	bool is_unwanted = wanted->condition.existence == EXISTENCE_UNWANTED;
-	size_t i = 0;
-
-	if (!answer->header)
-		return is_unwanted;
-	for (; (got.text = answer->header(answer->ctx, wanted->name, i)); i++) {
-		got.len = strlen(got.text);
-		if (!is_unwanted && condition_holds(&wanted->condition, &got))
-			return true;
-	}
-	return is_unwanted && i == 0;
+	return status->n_ranges == 0 || expect_status_lists(status, seen);
 }
 
 static bool headers_hold(const struct expect_values *values, const struct answer *answer)
 {
 	for (size_t i = 0; i < values->n; i++) {
-		if (!header_holds(answer, &values->items[i]))
+		if (!condition_holds_of_header(&values->items[i].condition, answer->header,
+			    answer->ctx, values->items[i].name))
 			return false;
 	}
 	return true;

@@ -49,6 +49,14 @@ void condition_dispose(const struct condition *condition);
 /* Whether a value that exists satisfies all parts. */
 bool condition_holds(const struct condition *condition, const struct observed *observed);
 
+/* Gives the index-th header of a name, NULL when there are no more. */
+typedef const char *(*header_fn)(void *ctx, const char *name, size_t index);
+
+/* Whether some header of that name satisfies the condition, or there is none, when it must not
+ * exist. A header of NULL is an answer without any. */
+bool condition_holds_of_header(
+	const struct condition *condition, header_fn header, void *ctx, const char *name);
+
 /* What a pointer with * must find. */
 enum condition_scope {
 	CONDITION_SOME, /* one value that satisfies the condition */

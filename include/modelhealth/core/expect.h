@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Assertions: what an answer must look like. Pure functions from what was configured and what was
- * observed to a result.
+ * Assertions: what an answer must look like. Pure functions from what was configured
+ * (core/expectkeys.h) and what was observed to a result.
  */
 #pragma once
 
@@ -51,7 +51,13 @@ struct expect_size {
 struct expect_tls_version {
 	const char *source;
 	enum verdict severity;
-	uint16_t min; /* 0x0303 = TLS 1.2 */
+	uint16_t min; /* TLS_1_0 … TLS_1_3; 0 = any */
+};
+
+/* As they stand in a handshake; those between follow each other. */
+enum {
+	TLS_1_0 = 0x0301,
+	TLS_1_3 = 0x0304
 };
 
 enum {
@@ -75,18 +81,9 @@ struct expect {
 	struct expect_pins spki_sha256;
 };
 
-/* The members of `expect:`, and those that rules have too: into a struct expect_status and a struct
- * expect_values, whose conditions are owned. */
-extern const struct conf_key expect_keys[];
-extern const struct conf_custom expect_status_custom, expect_header_custom, expect_json_custom;
-
-/* Frees the regexes; zeros are fine. */
-void expect_dispose(const struct expect *expect);
-
 struct observation {
 	uint32_t http_status;
-	/* The index-th header of a name, NULL when there are no more. */
-	const char *(*header)(void *ctx, const char *name, size_t index);
+	header_fn header;
 	void *ctx;
 	const char *body; /* as far as it was read */
 	size_t body_len;
@@ -120,11 +117,6 @@ void expect_judge_more(
 
 /* ---- a text alone: what a TCP answer must be ---- */
 
-/* A text (= contains), or a mapping of contains, matches, not_matches and severity, into a struct
- * expect_text. The regexes are owned: expect_text_dispose. */
-extern const struct conf_custom expect_text_custom;
-
-void expect_text_dispose(const struct expect_text *text);
 bool expect_text_holds(const struct expect_text *text, const char *data, size_t len);
 
 /* Sets assert_body with what came and what was expected. */
@@ -133,12 +125,22 @@ void expect_text_fail(
 
 /* ---- JSON values alone: what the JSON that a model writes must be ---- */
 
-/* Frees what expect_json_custom made. */
-void expect_values_dispose(const struct expect_values *values);
-
 /* Sets assert_json or json_invalid unless all hold. */
 void expect_json_judge(
 	const struct expect_values *json, const char *body, size_t len, struct result *result);
+
+/* ---- a time, a status, a TLS version alone ---- */
+
+/* Sets slow and its verdict when a limit was passed; what begins the detail: "took", "first token
+ * took". */
+void expect_limits_judge(
+	const struct expect_limits *limits, usec_t took, const char *what, struct result *result);
+
+/* Whether a range that is configured holds the status; without any, none does. */
+bool expect_status_lists(const struct expect_status *expected, uint32_t status);
+
+/* "1.2", or "unknown". */
+const char *expect_tls_version_text(uint16_t version);
 
 /* What a status says by itself when it is not an expected one: auth_failed, rate_limited,
  * server_error or http_status. */

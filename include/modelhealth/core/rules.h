@@ -15,7 +15,7 @@
  */
 #pragma once
 
-#include "modelhealth/core/conf.h"
+#include "modelhealth/core/condition.h"
 #include "modelhealth/core/result.h"
 
 struct rule;
@@ -55,7 +55,7 @@ extern const struct conf_custom rules_custom;
 /* An answer, whole or as far as it was read. */
 struct answer {
 	uint32_t http_status; /* 0 = no HTTP: then rules without status alone can hold */
-	const char *(*header)(void *ctx, const char *name, size_t index); /* NULL = no headers */
+	header_fn header;     /* NULL = no headers */
 	void *ctx;
 	const char *body; /* NUL-terminated */
 	size_t body_len;
