@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looking profiles up, and checking them once. core/conf.c opens those that endpoints name, and all
- * that the operator wrote; io/conffile.c brings the files.
+ * that the operator wrote; io/conffile_profiles.c brings them.
  */
 #include "modelhealth/core/profile.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads a configuration or secret file once, through one descriptor: what is judged is what is
- * read. Called by io/conffile.c.
+ * read. Called by the three files of io/conffile.
  */
 #include "modelhealth/io/readfile.h"
 

@@ -2,7 +2,7 @@
 /*
  * libyaml's events into a tree. The events come one by one, so depth and size are bounded by us
  * before libyaml can spend much (it has no limits, and nesting costs it quadratic time). Called by
- * io/conffile.c for each file.
+ * io/conffile.c and io/conffile_profiles.c for each file.
  */
 #include "modelhealth/io/yaml.h"
 
