@@ -76,7 +76,7 @@ int client_check_names(const struct client *client, struct conf_scope *scope, co
 		names[n_names++] = more[i];
 	for (size_t i = 0; i < client->variables.n; i++)
 		names[n_names++] = client->variables.items[i].name;
-	if (!model && template_uses(text, "model"))
+	if (!model && template_uses(text, "model") && !conf_is_partial(scope))
 		return conf_error(scope, conf_blame(scope, key),
 			"%s needs a model: set models: [ NAME ]", key);
 
@@ -84,6 +84,8 @@ int client_check_names(const struct client *client, struct conf_scope *scope, co
 
 	if (!unknown)
 		return 0;
+	if (conf_is_partial(scope))
+		return -EINVAL;
 
 	_cleanup_(freep) char *name = strndup(unknown, len);
 	const char *near = name ? conf_did_you_mean(names, n_names, name) : NULL;
@@ -270,15 +272,17 @@ static bool is_header_name(const char *name)
 
 static int check_auth(const struct client *client, struct conf_scope *scope)
 {
+	int r = 0;
+
 	if (!is_header_name(client->auth_header))
-		return conf_error(
+		r = conf_error(
 			scope, conf_node(scope, "auth_header"), "expected the name of a header");
 	for (const char *at = client->auth_scheme; *at; at++) {
 		if (!isgraph((unsigned char)*at))
 			return conf_error(scope, conf_node(scope, "auth_scheme"),
 				"expected one word, or an empty text");
 	}
-	return 0;
+	return r;
 }
 
 /* ---- templates of the configuration ---- */
@@ -334,7 +338,8 @@ static int set_signature(
 	const char *filled;
 	int r;
 
-	if (secret_is_set(client->access_key) != secret_is_set(client->secret_key))
+	if (secret_is_set(client->access_key) != secret_is_set(client->secret_key) &&
+		!conf_is_partial(scope))
 		return conf_error(scope,
 			conf_node(scope,
 				secret_is_set(client->access_key) ? "access_key" : "secret_key"),
@@ -377,10 +382,10 @@ static int show_url(
 static int fill_url(struct client *client, struct conf_scope *scope, struct endpoint_spec *endpoint)
 {
 	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
-	int r = 0;
+	int r;
 
-	if (r < 0 || !has_names(client->target.url_text))
-		return r;
+	if (!has_names(client->target.url_text))
+		return 0;
 	r = fill(client, scope, "url", client->target.url_text, model, TEMPLATE_PATH,
 		&client->target.url_filled);
 	return r < 0 ? r : show_url(client, scope, endpoint);
@@ -423,12 +428,12 @@ int client_compile(struct client *client, unsigned schemes, struct conf_scope *s
 	struct endpoint_spec *endpoint)
 {
 	int r = check_auth(client, scope);
+	int r_url = fill_url(client, scope, endpoint);
 
 	client->is_base = endpoint->is_profile;
-	if (r == 0)
-		r = fill_url(client, scope, endpoint);
-	if (r == 0)
-		r = target_compile(&client->target, schemes, scope, endpoint);
+	if (r_url == 0)
+		r_url = target_compile(&client->target, schemes, scope, endpoint);
+	r = conf_worse(r, r_url);
 	if (r == 0)
 		r = build_headers(client, conf_arena(scope));
 	if (r == 0)

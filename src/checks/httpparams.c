@@ -94,6 +94,13 @@ static bool is_token(const char *text)
 	return true;
 }
 
+static int check_method(const struct http_params *http, struct conf_scope *scope)
+{
+	return is_token(http->method) ? 0
+				      : conf_error(scope, conf_node(scope, "method"),
+						"\"%s\" is not a method", http->method);
+}
+
 static bool is_json(const char *body)
 {
 	return body[strspn(body, " \t\r\n")] == '{' || body[strspn(body, " \t\r\n")] == '[';
@@ -151,19 +158,17 @@ int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struc
 {
 	struct http_params *http = params;
 	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
-	int r;
+	int r = check_method(http, scope);
 
 	(void)spec;
-	if (!is_token(http->method))
-		return conf_error(
-			scope, conf_node(scope, "method"), "\"%s\" is not a method", http->method);
 	http->client.target.may_turn_to_tls = http->redirects > 0;
-	r = client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
-	if (r == 0)
-		r = check_expect(http, scope);
-	if (r == 0)
-		r = fill_body(http, scope, model);
-	return r < 0 ? r : join_path(http, scope, model);
+	r = conf_worse(r,
+		client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint));
+	r = conf_worse(r, fill_body(http, scope, model));
+	if (!http->client.target.url)
+		return r;
+	r = conf_worse(r, check_expect(http, scope));
+	return conf_worse(r, join_path(http, scope, model));
 }
 
 void http_dispose(const void *params)

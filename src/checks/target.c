@@ -111,6 +111,8 @@ static int load_identity(struct target *target, struct conf_scope *scope)
 
 	if (!tls->cert_file && !tls->key_file)
 		return 0;
+	if ((!tls->cert_file || !tls->key_file) && conf_is_partial(scope))
+		return -EINVAL;
 	if (!tls->cert_file || !tls->key_file)
 		return conf_error(scope,
 			conf_node(scope, tls->cert_file ? "tls.cert_file" : "tls.key_file"),
@@ -154,24 +156,31 @@ static int set_host(
 	return endpoint->host ? 0 : -ENOMEM;
 }
 
+/* All that is wrong with how to get there. */
+static int compile_way(struct target *target, struct conf_scope *scope)
+{
+	bool is_tls = target->url && target->url->is_tls;
+	int r = check_unix_socket(target, scope);
+
+	if (target->proxy_text)
+		r = conf_worse(r, parse_url(scope, "proxy", target->proxy_text,
+					  1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy));
+	if (is_tls || target->may_turn_to_tls)
+		r = conf_worse(r, load_trust(target, scope));
+	if (is_tls)
+		r = conf_worse(r, check_server_name(target, scope));
+	if (is_tls)
+		r = conf_worse(r, load_identity(target, scope));
+	return r;
+}
+
 int target_compile(struct target *target, unsigned schemes, struct conf_scope *scope,
 	struct endpoint_spec *endpoint)
 {
-	int r = parse_url(scope, "url", target->url_filled ? target->url_filled : target->url_text,
-		schemes, &target->url);
+	const char *text = target->url_filled ? target->url_filled : target->url_text;
+	int r = text ? parse_url(scope, "url", text, schemes, &target->url) : -EINVAL;
 
-	if (r < 0)
-		return r;
-	r = check_unix_socket(target, scope);
-	if (r == 0 && target->proxy_text)
-		r = parse_url(scope, "proxy", target->proxy_text,
-			1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy);
-	if (r == 0 && (target->url->is_tls || target->may_turn_to_tls))
-		r = load_trust(target, scope);
-	if (r == 0 && target->url->is_tls)
-		r = check_server_name(target, scope);
-	if (r == 0 && target->url->is_tls)
-		r = load_identity(target, scope);
+	r = conf_worse(r, compile_way(target, scope));
 	if (r < 0)
 		return r;
 	target->setup = (struct tls_setup){

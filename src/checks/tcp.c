@@ -77,7 +77,7 @@ static int fill_key(struct tcp_params *tcp, struct conf_scope *scope)
 	size_t len;
 
 	if (!tcp->send_with_key) {
-		return secret_is_set(tcp->api_key)
+		return secret_is_set(tcp->api_key) && !conf_is_partial(scope)
 			       ? conf_error(scope, conf_node(scope, "api_key"),
 					 "this check has no send_with_key to put it in")
 			       : 0;
@@ -102,8 +102,8 @@ static int tcp_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	int r = fill_key(tcp, scope);
 
 	(void)spec;
-	return r < 0 ? r
-		     : target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint);
+	return conf_worse(
+		r, target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint));
 }
 
 static void tcp_dispose(const void *params)
@@ -230,6 +230,7 @@ const struct check_kind check_tcp = {
 	.name = "tcp",
 	.keys = tcp_keys,
 	.params_size = sizeof(struct tcp_params),
+	.compiles_partly = true,
 	.compile = tcp_compile,
 	.dispose = tcp_dispose,
 	.start = tcp_start,

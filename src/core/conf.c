@@ -189,6 +189,7 @@ static int build_endpoint(struct build *build, struct node *node, struct endpoin
 	conf_levels_push_common(&scope->levels, layers.group);
 	conf_levels_push_common(&scope->levels, layers.own);
 	rc = conf_worse(rc, conf_fill(scope, conf_shared_keys, &scope->levels, endpoint));
+	scope->is_partial = rc < 0;
 	if (rc != -ENOMEM && is_usable)
 		rc = conf_worse(rc, conf_build_checks(scope, &layers, endpoint));
 	scope->layers = NULL;

@@ -157,7 +157,7 @@ static int set_display_url(
 	const struct node *node = conf_levels_find(&scope->levels, "url", NULL);
 	_cleanup_(sbuf_fini) struct sbuf url = SBUF_INIT;
 
-	if (endpoint->url || !node || !has_url_key(check->kind->keys))
+	if (endpoint->url || scope->is_partial || !node || !has_url_key(check->kind->keys))
 		return 0;
 	conf_redact_url(node->shown, &url);
 	endpoint->url = arena_strdup(conf_arena(scope), sbuf_str(&url));
@@ -179,6 +179,29 @@ static int note_link(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	return 0;
 }
 
+/* How often, and with what patience. A value that is bad contradicts no other. */
+static int build_pace(struct conf_scope *scope, struct check_spec *check)
+{
+	const struct conf_levels levels = scope->levels;
+	int rc = conf_fill(scope, conf_pace_keys, &levels, check);
+
+	if (rc < 0)
+		scope->levels = (struct conf_levels){ 0 };
+	rc = conf_worse(rc, settle_pace(scope, check));
+	scope->levels = levels;
+	return rc;
+}
+
+static int compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
+	struct check_spec *check, void *params)
+{
+	const struct check_kind *kind = check->kind;
+
+	if (!kind->compile || (scope->is_partial && !kind->compiles_partly))
+		return 0;
+	return kind->compile(scope, endpoint, check, params);
+}
+
 /* Fills one check. */
 static int build_check(struct work *work, const struct sections *sections, struct check_spec *check)
 {
@@ -186,6 +209,7 @@ static int build_check(struct work *work, const struct sections *sections, struc
 	struct endpoint_spec *endpoint = work->endpoint;
 	void *params = arena_alloc(conf_arena(scope), max_of(check->kind->params_size, (size_t)1));
 	bool is_unpaced;
+	int rc_own;
 	int rc = 0;
 
 	if (!params)
@@ -196,14 +220,15 @@ static int build_check(struct work *work, const struct sections *sections, struc
 	scope->hashes.identity =
 		hash_bytes(check->kind->name, strlen(check->kind->name), scope->hashes.identity);
 	rc = conf_worse(rc, conf_fill(scope, conf_check_keys, &sections->levels, check));
-	rc = conf_worse(rc, conf_fill(scope, conf_pace_keys, &scope->levels, check));
-	rc = conf_worse(rc, conf_fill(scope, check->kind->keys, &scope->levels, params));
-	if (rc < 0)
-		return rc;
-	is_unpaced = check->fast_interval == 0;
-	rc = conf_worse(settle_pace(scope, check), set_display_url(scope, endpoint, check));
-	if (check->kind->compile)
-		rc = conf_worse(rc, check->kind->compile(scope, endpoint, check, params));
+	rc_own = conf_fill(scope, check->kind->keys, &scope->levels, params);
+	if (rc == -ENOMEM || rc_own == -ENOMEM)
+		return -ENOMEM;
+	scope->is_partial |= rc_own < 0;
+	rc = conf_worse(rc, rc_own);
+	rc = conf_worse(rc, build_pace(scope, check));
+	is_unpaced = !conf_has(scope, "fast_interval");
+	rc = conf_worse(rc, set_display_url(scope, endpoint, check));
+	rc = conf_worse(rc, compile(scope, endpoint, check, params));
 	rc = conf_worse(rc, note_link(scope, endpoint, check, params));
 	if (is_unpaced && check->cost.is_inference)
 		check->fast_interval = check->interval; /* haste would cost tokens */
@@ -461,8 +486,10 @@ static int add_next(struct work *work, const char *name, struct node *own)
 {
 	const struct conf_levels levels = work->scope->levels;
 	const struct conf_hashes hashes = work->scope->hashes;
+	bool is_partial = work->scope->is_partial;
 	int rc = add_check(work, name, own);
 
+	work->scope->is_partial = is_partial;
 	work->scope->levels = levels;
 	work->scope->hashes = hashes;
 	return rc;
@@ -517,5 +544,9 @@ int conf_build_checks(
 	rc = add_checks(&work, own);
 	if (rc != -ENOMEM)
 		rc = conf_worse(rc, keep_disabled(&work));
-	return rc == -ENOMEM ? rc : conf_worse(rc, check_endpoint_names(&work));
+	if (rc != -ENOMEM)
+		rc = conf_worse(rc, check_endpoint_names(&work));
+	if (rc != -ENOMEM && work.has_unknown_kind)
+		rc = conf_worse(rc, conf_try_values(scope, layers->own, NULL));
+	return rc;
 }

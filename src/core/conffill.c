@@ -150,6 +150,11 @@ int conf_fill_here(struct conf_scope *scope, const struct conf_key *table, void 
 	return conf_worse(rc, conf_fill(scope, table, &scope->levels, base));
 }
 
+bool conf_is_partial(const struct conf_scope *scope)
+{
+	return scope->is_partial;
+}
+
 const struct config *conf_config(const struct conf_scope *scope)
 {
 	return scope->config;
@@ -294,6 +299,17 @@ static int take_fallback(struct conf_scope *scope, const struct conf_key *key, v
 	return take_value(scope, key, make_fallback(&fallback, key->fallback), field);
 }
 
+/* What is set. A value that is bad leaves the default, so that the rest can be looked at too. */
+static int take_set(
+	struct conf_scope *scope, const struct conf_key *key, const struct node *node, void *field)
+{
+	int rc = node->is_bad ? -EINVAL : take_value(scope, key, node, field);
+
+	if (rc == -EINVAL && key->fallback && take_fallback(scope, key, field) == -ENOMEM)
+		return -ENOMEM;
+	return rc;
+}
+
 /* Adds what the levels from i on have beyond the inner ones, for customs that want it. */
 static int inherit(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, size_t i, void *field)
@@ -324,7 +340,7 @@ static int fill_value(struct conf_scope *scope, const struct conf_key *key,
 	while (i < levels->n && !node)
 		node = node_get(levels->node[i++], key->name);
 	if (node) {
-		int rc = node->is_bad ? -EINVAL : take_value(scope, key, node, field);
+		int rc = take_set(scope, key, node, field);
 		bool inherits = key->type == CONF_CUSTOM && key->custom->inherit;
 
 		return rc < 0 || !inherits ? rc : inherit(scope, key, levels, i, field);
@@ -405,8 +421,17 @@ int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
 
 /* ---- unknown keys ---- */
 
-/* Where a key that cannot stand here would be at home; NULL when nowhere. */
-static const char *home_of(struct conf_scope *scope, const char *name)
+/* Which kinds of checks have a key of that name, as text; empty for none. */
+static void list_kinds(const struct conf_scope *scope, const char *name, struct sbuf *out)
+{
+	for (conf_kinds kind = scope->kinds; *kind; kind++) {
+		if (find_key((*kind)->keys, name))
+			sbuf_printf(out, "%s%s", out->len > 0 ? ", " : "", (*kind)->name);
+	}
+}
+
+/* Where a key that cannot stand here and is of no kind would be at home; NULL when nowhere. */
+static const char *home_of(const char *name)
 {
 	static const struct {
 		const struct conf_key *table;
@@ -424,10 +449,6 @@ static const char *home_of(struct conf_scope *scope, const char *name)
 		if (find_key(homes[i].table, name))
 			return homes[i].home;
 	}
-	for (conf_kinds kind = scope->kinds; *kind; kind++) {
-		if (find_key((*kind)->keys, name))
-			return (*kind)->name;
-	}
 	return NULL;
 }
 
@@ -443,18 +464,17 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 	}
 
 	const char *near = conf_did_you_mean(names, n, node->key);
-	const char *home = home_of(scope, node->key);
-
-	if (home && conf_kind_find(scope->kinds, home))
-		return conf_key_error(
-			scope, node, "unknown key here; it belongs to checks of kind %s", home);
-	if (home)
-		return conf_key_error(scope, node, "unknown key here; it belongs in %s", home);
-	if (near)
-		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
-
+	const char *home = home_of(node->key);
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
+	if (home)
+		return conf_key_error(scope, node, "unknown key here; it belongs in %s", home);
+	list_kinds(scope, node->key, &list);
+	if (list.len > 0)
+		return conf_key_error(scope, node,
+			"unknown key here; it belongs to checks of kind %s", sbuf_str(&list));
+	if (near)
+		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
 	for (size_t i = 0; i < min_of(n, (size_t)MAX_LISTED); i++)
 		sbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
 	if (n > MAX_LISTED)

@@ -164,8 +164,7 @@ static int try_checks(
 
 /* ---- levels ---- */
 
-/* Its values and checks; names have been checked. */
-static int try_values(struct conf_scope *scope, struct node *level, const struct profile *profile)
+int conf_try_values(struct conf_scope *scope, struct node *level, const struct profile *profile)
 {
 	const struct conf_levels levels = { .node = { level }, .is_common = { true }, .n = 1 };
 	struct endpoint_spec endpoint = { 0 };
@@ -187,7 +186,7 @@ int conf_try_level(struct conf_scope *scope, struct node *level)
 	int rc = conf_check_names(scope, tables, conf_level_tables(scope->kinds, tables), level);
 
 	if (rc != -ENOMEM)
-		rc = try_values(scope, level, NULL);
+		rc = conf_try_values(scope, level, NULL);
 	return rc == -ENOMEM ? rc : 0;
 }
 
@@ -214,7 +213,7 @@ int conf_try_profile(struct conf_scope *scope, const struct profile *profile)
 	if (rc != -ENOMEM)
 		rc = conf_worse(rc, conf_fill(scope, conf_profile_keys, &levels, &head));
 	if (rc != -ENOMEM)
-		rc = conf_worse(rc, try_values(scope, root, profile));
+		rc = conf_worse(rc, conf_try_values(scope, root, profile));
 	scope->endpoint = before;
 	scope->levels = levels_before;
 	scope->hashes = hashes_before;

@@ -246,6 +246,31 @@ def test_all_errors_of_a_file_are_shown_at_once(files):
     assert {5, 6, 7, 8} <= lines
 
 
+def test_wrong_value_hides_no_other_mistake(files):
+    """What values say together and what the system says of them comes with what each says alone."""
+    lines = ["expect: { status: 2xx }", "interval: 5", "method: GET /", "proxy: proxy:3128",
+             "unix_socket: here", "redirects: 1", "tls: { ca_file: /none.pem }", "port: 0"]
+    text = assert_rejected(files, endpoint(*lines).replace("http://", "http//"))
+    found = [int(match.group(2)) for match in map(ERROR.match, text.splitlines()) if match]
+    assert found == [4, 5, 6, 7, 8, 9, 11, 12], text
+
+
+def test_wrong_value_makes_no_other_mistake_up(files):
+    lines = ["models: { a: b }", 'body: "${model} ${name}"', "variables: { name: [ a ] }",
+             "access_key: [ a ]", "secret_key: b", "interval: often", "fast_interval: 1h",
+             "tls: { cert_file: [ a ], key_file: /b }"]
+    text = assert_rejected(files, endpoint(*lines).replace("http://", "https://"))
+    found = [int(match.group(2)) for match in map(ERROR.match, text.splitlines()) if match]
+    assert found == [5, 7, 8, 10, 12], text
+
+
+def test_mistakes_beside_a_wrong_type_are_shown_at_once(files):
+    text = assert_rejected(files, endpoint("interval: 5", "retries: 3", "nonsense: 1",
+                                           "timeout: { conect: 1s }").replace("http\n", "htp\n"))
+    found = [int(match.group(2)) for match in map(ERROR.match, text.splitlines()) if match]
+    assert found == [3, 5, 6, 7, 8], text
+
+
 def test_all_errors_of_all_files_are_shown_at_once(files):
     files.write("endpoints.d/a.yaml", endpoint("interval: 5"))
     files.write("endpoints.d/b.yaml", endpoint("nonsense: 1").replace("chat-a", "chat-b"))

@@ -44,6 +44,10 @@ struct check_kind {
 	size_t params_size;
 	bool remembers; /* its probes have a memory */
 
+	/* compile() also runs when values are bad (conf_is_partial), which then have their defaults
+	 * or are zeros, so that one load shows every mistake. */
+	bool compiles_partly;
+
 	/* Once per load, after the keys are filled into params without an error: checks what one
 	 * key alone cannot show and prepares what can be prepared. Sets the endpoint's host,
 	 * key_hash and tls_verify; its url is set from the row `url`, when that is a CONF_URL.

@@ -19,6 +19,8 @@
 #include "modelhealth/core/node.h"
 #include "modelhealth/core/spec.h"
 
+#include <errno.h>
+
 enum conf_type {
 	CONF_BOOL,        /* bool */
 	CONF_U16,         /* uint16_t */
@@ -144,6 +146,12 @@ void conf_errors_print(const struct conf_errors *errors, struct sbuf *out);
 int conf_error(struct conf_scope *scope, const struct node *node, const char *format, ...)
 	_printf_(3, 4);
 
+/* The result of two steps that both run: out of memory before bad value before good. */
+static inline int conf_worse(int a, int b)
+{
+	return a == -ENOMEM || b == 0 ? a : b;
+}
+
 /* The arena of the configuration being loaded. */
 struct arena *conf_arena(struct conf_scope *scope);
 
@@ -160,6 +168,10 @@ const struct node *conf_blame(struct conf_scope *scope, const char *key);
 
 /* Whether any level sets the key, so that its value is not the table's default. */
 bool conf_has(struct conf_scope *scope, const char *key);
+
+/* Whether values of the check in hand are bad, which has been said: then one that is missing may
+ * stand there, and compile() reports only what is wrong whatever it would be. */
+bool conf_is_partial(const struct conf_scope *scope);
 
 /* ---- building blocks for kinds that hold a list of mappings ---- */
 

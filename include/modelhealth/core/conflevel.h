@@ -23,6 +23,10 @@ bool conf_is_block(struct conf_scope *scope, const struct node *node, enum node_
 /* Checks names and values of defaults or of a group. 0 (errors are collected) or -ENOMEM. */
 int conf_try_level(struct conf_scope *scope, struct node *level);
 
+/* Checks the values of what stands alone: of a level, a profile (NULL for what is none), or an
+ * endpoint of which the kind is not known. 0, -EINVAL or -ENOMEM. */
+int conf_try_values(struct conf_scope *scope, struct node *level, const struct profile *profile);
+
 /* The same for a profile whose base has been found. 0, -EINVAL when anything is wrong with it, or -ENOMEM. */
 int conf_try_profile(struct conf_scope *scope, const struct profile *profile);
 

@@ -76,6 +76,7 @@ struct conf_scope {
 	const struct node *endpoint;      /* its own node */
 	struct conf_hashes hashes;        /* of the check or endpoint in hand */
 	enum conf_mode mode;
+	bool is_partial; /* values of the check or endpoint in hand are bad */
 	struct conf_memo memo;
 	struct hidden *hidden;
 	size_t n_hidden, hidden_cap;
@@ -86,9 +87,3 @@ struct conf_scope {
 /* As conf_error, pointing at the key of a member instead of its value. */
 int conf_key_error(struct conf_scope *scope, const struct node *node, const char *format, ...)
 	_printf_(3, 4);
-
-/* The result of two steps that both run: out of memory before bad value before good. */
-static inline int conf_worse(int a, int b)
-{
-	return a == -ENOMEM || b == 0 ? a : b;
-}
