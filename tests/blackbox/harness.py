@@ -10,6 +10,7 @@ import fcntl
 import http.client
 import json
 import os
+import random
 import re
 import resource
 import select
@@ -56,10 +57,13 @@ def wait_until(condition, seconds=10, what="condition"):
 
 
 def free_port(host="127.0.0.1", kind=socket.SOCK_STREAM):
-    """A port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
+    """A port that was free a moment ago, below those that outgoing connections get: one of these
+    could take it before the server does."""
+    for port in random.sample(range(10000, 30000), 100):
+        with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
+            sock.bind((host, port))
+            return port
+    raise OSError(f"no free port on {host}")
 
 
 def closed_port():

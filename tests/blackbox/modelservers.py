@@ -19,6 +19,8 @@ import time
 import types
 import urllib.parse
 
+from harness import free_port
+
 WORDS = ["Ready", " to", " serve", "."]
 
 
@@ -125,7 +127,7 @@ class ModelServer:
         self._threads = threading.Semaphore(self.http_threads)
         self._stop = threading.Event()
         self._sock = None
-        self.port = None
+        self.port = free_port()
         self.listen()
 
     # -- life --
@@ -133,9 +135,8 @@ class ModelServer:
     def listen(self):
         self._sock = socket.socket()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._sock.bind(("127.0.0.1", self.port or 0))
+        self._sock.bind(("127.0.0.1", self.port))
         self._sock.listen(64)
-        self.port = self._sock.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._sock,), daemon=True).start()
 
     def refuse(self):
