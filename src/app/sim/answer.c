@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a simulated server answers apart from chat: the plain answer of its script, the list of
- * models and the counters, in the words of vLLM. Called by server.c for each request.
+ * models and the counters, in the words of vLLM. Called by connection.c for each request.
  */
 #include "modelhealth/app/sim/answer.h"
 

@@ -2,11 +2,12 @@
 /*
  * The chat of a simulated model server: admission to a slot, then tokens at the pace of the
  * script, as one JSON object or as server-sent events. Called by answer.c for each chat request,
- * by server.c when the next token is due, and by embed.c for what embeddings share.
+ * by connection.c when the next token is due, and by embed.c for what embeddings share.
  */
 #include "modelhealth/app/sim/chat.h"
 
 #include "modelhealth/app/sim/answer.h"
+#include "modelhealth/app/sim/connection.h"
 #include "modelhealth/base/clock.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/text/json.h"

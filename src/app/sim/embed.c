@@ -2,7 +2,7 @@
 /*
  * The embeddings of a simulated server. Each word of a text is a direction, and a text is the sum of
  * its words, so that one word more turns the result only a little, as with a real model. Called by
- * answer.c for each request and by server.c when the answer is due.
+ * answer.c for each request and by connection.c when the answer is due.
  */
 #include "modelhealth/app/sim/embed.h"
 

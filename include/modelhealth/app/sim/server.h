@@ -96,5 +96,5 @@ bool exchange_has_fault(const struct exchange *exchange, enum fault fault);
 /* The model that is loaded at the moment. */
 const char *server_model(const struct server *server);
 
-/* Calls ->next of an exchange whose wait was USEC_NEVER, this turn. */
-void exchange_go(struct exchange *exchange);
+/* To be called before a connection goes: accepts again when it held the last of the threads. */
+void server_make_room(struct server *server);
