@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The canary: a real, tiny inference, read token by token and judged. The engine starts and cancels
- * it; the transfer engine brings the bytes, core/stream reads them by the dialect of the server.
+ * it; the transfer engine brings the bytes, core/stream reads them by the dialect of the server,
+ * checks/canaryjudge.c judges the answer.
  *
  * A run has up to three steps, each one transfer: look whether the model is in memory, get its
  * metadata, ask. Only the last costs the server anything. What is kept between runs hangs on the
@@ -11,13 +12,12 @@
  * A stream is alive when text comes, not when bytes come: a dying server goes on sending pings. So
  * the deadlines of the answer are kept here, and the transfer engine keeps the total one alone.
  */
-#include "modelhealth/checks/canaryparams.h"
+#include "modelhealth/checks/canaryjudge.h"
 #include "modelhealth/checks/exchange.h"
 #include "modelhealth/checks/kinds.h"
 
 #include "modelhealth/base/rand.h"
 #include "modelhealth/core/infer.h"
-#include "modelhealth/core/retryafter.h"
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/loop.h"
 
@@ -99,22 +99,15 @@ static usec_t later(usec_t from, usec_t span)
 	return span > USEC_NEVER - from ? USEC_NEVER : from + span;
 }
 
-static bool is_stream(const struct canary_probe *state)
-{
-	int framing = params_of(state)->dialect->framing;
-
-	return framing == FRAMING_SSE || framing == FRAMING_NDJSON;
-}
-
 /* When the next text must be here, and what it is called when it is not. A document shows its text
  * at its end only, so there bytes count. */
 static usec_t text_deadline(const struct canary_probe *state, enum reason *ret_reason)
 {
 	const struct timeouts *timeout = &state->exchange.probe->spec->timeout;
 	usec_t sent = http_sent_at(state->exchange.transfer);
-	usec_t last = !is_stream(state) ? state->active_at
-		      : state->stream   ? stream_last_token_at(state->stream)
-					: 0;
+	usec_t last = !dialect_is_stream(params_of(state)->dialect) ? state->active_at
+		      : state->stream ? stream_last_token_at(state->stream)
+				      : 0;
 
 	*ret_reason = last > 0 ? REASON_TIMEOUT_IDLE : REASON_TIMEOUT_FIRST_TOKEN;
 	if (last > 0)
@@ -181,240 +174,25 @@ static enum http_appetite on_data(void *arg, const char *data, size_t len)
 	return read_answer(state, data, len);
 }
 
-/* ---- refusals ---- */
+/* ---- what came ---- */
 
-/* A status by itself: some mean that our request is wrong, and say nothing of the server. */
-static enum reason refusal_reason(uint32_t status)
-{
-	static const uint16_t ours[] = { 400, 404, 405, 410, 422 };
-
-	for (size_t i = 0; i < array_size(ours); i++) {
-		if (ours[i] == status)
-			return REASON_BAD_PROBE;
-	}
-	return expect_status_reason(status);
-}
-
-/* "retry-after-ms: 1500" */
-static usec_t parse_milliseconds(const char *text)
-{
-	uint64_t milliseconds;
-
-	if (u64_parse(text, &milliseconds) < 0)
-		return 0;
-	return min_of(milliseconds, RETRY_AFTER_MAX / USEC_PER_MSEC) * USEC_PER_MSEC;
-}
-
-/* Some servers say it in the body: {"error":{"details":[{"retryDelay":"34s"}]}} */
-static usec_t delay_in_body(const struct answer *answer)
-{
-	_cleanup_(json_freep) struct json *json = NULL;
-	const char *text;
-	usec_t delay;
-	size_t len;
-
-	if (answer->body_len == 0 || json_parse(answer->body, answer->body_len, &json) < 0)
-		return 0;
-	text = json_string(json_at(json, "/error/details/*/retryDelay"), &len);
-	return text && duration_parse(text, &delay) == 0 ? min_of(delay, RETRY_AFTER_MAX) : 0;
-}
-
-static usec_t wanted_delay(const struct canary_probe *state, struct http_transfer *transfer,
-	const struct answer *answer)
-{
-	const char *header = http_answer_header(transfer, "retry-after-ms", 0);
-	usec_t delay = header ? parse_milliseconds(header) : 0;
-
-	if (delay == 0)
-		delay = exchange_retry_after(&state->exchange, transfer);
-	return delay > 0 ? delay : delay_in_body(answer);
-}
-
-static void judge_refusal(struct canary_probe *state, struct http_transfer *transfer)
-{
-	const struct canary_params *canary = params_of(state);
-	struct result *result = result_of(state);
-	struct answer answer = exchange_answer(&state->exchange, transfer);
-	_cleanup_(sbuf_fini) struct sbuf words = SBUF_INIT;
-
-	result->retry_after = wanted_delay(state, transfer, &answer);
-	if (rules_judge(&canary->rules, &canary->errors, &answer, result))
-		return;
-	rules_error_text(answer.body, answer.body_len, &words);
-	result_set(result, refusal_reason(result->http_status), "status %" PRIu32 "%s%s",
-		result->http_status, words.len > 0 ? ": " : "", sbuf_str(&words));
-}
-
-/* ---- judging an answer ---- */
-
-static void judge_finish(const struct canary_probe *state, struct result *result)
-{
-	const struct conf_strings *wanted = &params_of(state)->expect.finish;
-	const char *finish = stream_finish(state->stream);
-
-	for (size_t i = 0; i < wanted->n; i++) {
-		if (finish && strcmp(finish, wanted->items[i]) == 0)
-			return;
-	}
-	if (wanted->n > 0)
-		result_set(result, REASON_WRONG_ANSWER, "finish reason %s is not expected",
-			finish ? finish : "(none)");
-}
-
-static void judge_usage(const struct canary_probe *state, struct result *result)
-{
-	if (params_of(state)->expect.is_usage_wanted && result->tokens.source != TOKENS_REPORTED)
-		result_set(result, REASON_WRONG_ANSWER, "the answer tells no count of tokens");
-}
-
-static void judge_text(const struct canary_probe *state, struct result *result)
-{
-	size_t len;
-	const char *text = stream_text(state->stream, &len);
-
-	answer_text_judge(&params_of(state)->expect.text, text, len, result);
-}
-
-static struct embedding golden_of(const struct canary_probe *state)
+static struct canary_answer answer_of(const struct canary_probe *state)
 {
 	const struct golden *given = &params_of(state)->expect.embedding.golden;
 
-	return given->source ? given->embedding
-			     : (struct embedding){ state->golden, state->n_golden };
-}
-
-static struct embedding embedding_of(const struct canary_probe *state)
-{
-	struct embedding embedding = { 0 };
-
-	if (params_of(state)->dialect->embedding)
-		embedding.values = stream_embedding(state->stream, &embedding.n);
-	return embedding;
-}
-
-static void judge_embedding(const struct canary_probe *state, struct result *result)
-{
-	if (params_of(state)->dialect->embedding)
-		embedding_judge(&params_of(state)->embedding, golden_of(state), embedding_of(state),
-			result);
-}
-
-static void judge_first_token(const struct canary_probe *state, struct result *result)
-{
-	if (result_has_timing(result, TIMING_FIRST_TOKEN))
-		expect_limits_judge(&params_of(state)->ttft, result->timing[TIMING_FIRST_TOKEN],
-			"first token took", result);
-}
-
-static void judge_gaps(const struct canary_probe *state, struct result *result)
-{
-	if (result->tokens.gaps > 0)
-		expect_limits_judge(&params_of(state)->inter_token, result->tokens.gap_p95,
-			"p95 between tokens", result);
-}
-
-static void judge_speed(const struct canary_probe *state, struct result *result)
-{
-	const struct canary_speed *limits = &params_of(state)->tokens_per_second;
-	double speed = result->tokens.per_second;
-	bool is_down = limits->down_below.source && speed < limits->down_below.value;
-
-	if (!(speed > 0)) /* one token has no speed */
-		return;
-	if (!is_down && (!limits->degraded_below.source || speed >= limits->degraded_below.value))
-		return;
-	result_set(result, REASON_SLOW, "%.1f tokens/s, limit %s", speed,
-		is_down ? limits->down_below.source : limits->degraded_below.source);
-	result->verdict = is_down ? VERDICT_DOWN : VERDICT_DEGRADED;
-}
-
-static void judge_model(const struct canary_probe *state, struct result *result)
-{
-	const struct canary_params *canary = params_of(state);
-	const char *answered = stream_model(state->stream);
-
-	if (canary->is_model_checked && canary->model && answered &&
-		!model_name_matches(canary->model, answered))
-		result_set(result, REASON_MODEL_DRIFT, "asked %s, %s answered", canary->model,
-			answered);
-}
-
-/* What the answer of a stream that came whole must be; the first that fails decides, so what takes
- * the endpoint down stands before what degrades it. */
-static void judge_expectations(const struct canary_probe *state, struct result *result)
-{
-	static void (*const steps[])(const struct canary_probe *, struct result *) = {
-		judge_text,
-		judge_finish,
-		judge_usage,
-		judge_embedding,
-		judge_first_token,
-		judge_gaps,
-		judge_speed,
-		judge_model,
+	return (struct canary_answer){
+		.params = params_of(state),
+		.stream = state->stream,
+		.golden = given->source ? given->embedding
+					: (struct embedding){ state->golden, state->n_golden },
 	};
-
-	for (size_t i = 0; i < array_size(steps) && result->reason == REASON_OK; i++)
-		steps[i](state, result);
 }
 
-/* An answer that came to its end. */
-static void judge_whole(struct canary_probe *state, struct http_transfer *transfer)
+static void keep_golden(struct canary_probe *state, const struct canary_answer *answer)
 {
-	const struct canary_params *canary = params_of(state);
-	struct result *result = result_of(state);
-	struct answer answer = exchange_answer(&state->exchange, transfer);
+	struct embedding got = canary_embedding(answer);
 
-	stream_judge(state->stream, result);
-	if (result->reason == REASON_DEGENERATE_OUTPUT && !canary->expect.is_degenerate_refused)
-		result_set(result, REASON_OK, NULL);
-	if (canary->rules.n > 0 && rules_judge(&canary->rules, NULL, &answer, result) &&
-		result->reason != REASON_OK)
-		return;
-	judge_expectations(state, result);
-}
-
-/* Why a transfer ended that we ended; the address is no news. */
-static void explain_timeout(const struct canary_probe *state, struct result *result, size_t bytes)
-{
-	const struct timeouts *timeout = &state->exchange.probe->spec->timeout;
-	char text[DURATION_TEXT_SIZE];
-
-	if (result->reason == REASON_TIMEOUT_FIRST_TOKEN) {
-		duration_format(timeout->first_token, text);
-		result_set(result, result->reason, "no text within %s, in %zu bytes of answer",
-			text, bytes);
-	} else if (result->reason == REASON_TIMEOUT_IDLE) {
-		duration_format(timeout->idle, text);
-		result_set(result, result->reason, "no text for %s after %" PRIu32 " tokens", text,
-			result->tokens.completion);
-	}
-}
-
-/* An answer that broke off: what came of it still tells how fast it was. A stream that was closed
- * is judged by what it lacks. */
-static void judge_broken(struct canary_probe *state, const struct http_outcome *outcome)
-{
-	struct result *result = result_of(state);
-	const struct result *failure = &outcome->result;
-	bool is_closed =
-		failure->reason == REASON_CONN_RESET && outcome->body_bytes > 0 && is_stream(state);
-
-	result_set(result, REASON_OK, NULL);
-	stream_judge(state->stream, result);
-	if (is_closed && result->reason != REASON_OK)
-		return;
-	result->reason = failure->reason;
-	result->verdict = failure->verdict;
-	memcpy(result->detail, failure->detail, sizeof result->detail);
-	explain_timeout(state, result, outcome->body_bytes);
-}
-
-static void keep_golden(struct canary_probe *state)
-{
-	struct embedding got = embedding_of(state);
-
-	if (!canary_compares(params_of(state)) || golden_of(state).n > 0 ||
+	if (!canary_compares(params_of(state)) || answer->golden.n > 0 ||
 		result_of(state)->reason != REASON_OK)
 		return;
 	state->golden = calloc(got.n, sizeof *state->golden);
@@ -422,6 +200,33 @@ static void keep_golden(struct canary_probe *state)
 		return; /* the next answer will do as well */
 	memcpy(state->golden, got.values, got.n * sizeof *got.values);
 	state->n_golden = got.n;
+}
+
+static void judge_refusal(struct canary_probe *state, struct http_transfer *transfer)
+{
+	const struct answer received = exchange_answer(&state->exchange, transfer);
+
+	canary_judge_refusal(params_of(state), &received,
+		exchange_retry_after(&state->exchange, transfer), result_of(state));
+}
+
+/* The answer to the question, when it is no refusal. */
+static void judge_answer(struct canary_probe *state, struct http_transfer *transfer,
+	const struct http_outcome *outcome)
+{
+	const struct answer received = exchange_answer(&state->exchange, transfer);
+	const struct canary_answer answer = answer_of(state);
+	struct result *result = result_of(state);
+
+	if (outcome->result.reason != REASON_OK) {
+		canary_judge_broken(
+			&answer, &state->exchange.probe->spec->timeout, outcome, result);
+	} else if (!state->stream) {
+		result_set(result, REASON_LOCAL_MEMORY, NULL);
+	} else {
+		canary_judge_whole(&answer, &received, result);
+		keep_golden(state, &answer);
+	}
 }
 
 /* Whether we left while the server was at work, and may still be. */
@@ -445,6 +250,13 @@ static bool is_abandoned(const struct canary_probe *state, enum reason ended_by)
 
 static void begin_step(struct canary_probe *state, enum step step);
 
+static void begin_question(struct canary_probe *state)
+{
+	bool has_input = !params_of(state)->metadata_url || state->input.len > 0;
+
+	begin_step(state, has_input ? STEP_ASK : STEP_DESCRIBE);
+}
+
 static void on_looked(struct canary_probe *state)
 {
 	const struct canary_params *canary = params_of(state);
@@ -463,8 +275,7 @@ static void on_looked(struct canary_probe *state)
 	(void)model_list_find(&canary->loaded, page, &wanted, 1);
 	switch (wanted.facts.state) {
 	case MODEL_READY:
-		begin_step(state,
-			canary->metadata_url && state->input.len == 0 ? STEP_DESCRIBE : STEP_ASK);
+		begin_question(state);
 		return;
 	case MODEL_LOADING:
 		result_set(result, REASON_LOADING, "%s is being loaded", canary->model);
@@ -531,16 +342,8 @@ static void on_answered(struct canary_probe *state, struct http_transfer *transf
 		}
 		sbuf_clear(&state->input); /* the model may have changed */
 		judge_refusal(state, transfer);
-	} else if (!state->stream) {
-		if (ended_by == REASON_OK)
-			result_set(result, REASON_LOCAL_MEMORY, NULL);
-		else
-			explain_timeout(state, result, 0);
-	} else if (ended_by == REASON_OK) {
-		judge_whole(state, transfer);
-		keep_golden(state);
 	} else {
-		judge_broken(state, outcome);
+		judge_answer(state, transfer, outcome);
 	}
 	result->is_abandoned = http_sent_at(transfer) > 0 && is_abandoned(state, ended_by);
 	end(state);
@@ -707,8 +510,7 @@ static void canary_kind_start(struct probe *probe)
 	else if (canary->loaded_url)
 		begin_step(state, STEP_LOOK);
 	else
-		begin_step(state,
-			canary->metadata_url && state->input.len == 0 ? STEP_DESCRIBE : STEP_ASK);
+		begin_question(state);
 }
 
 static void canary_kind_cancel(struct probe *probe)

@@ -301,6 +301,11 @@ const struct conf_custom dialects_custom = {
 	.inherit = inherit_dialects,
 };
 
+bool dialect_is_stream(const struct dialect *dialect)
+{
+	return dialect->framing == FRAMING_SSE || dialect->framing == FRAMING_NDJSON;
+}
+
 const struct dialect *dialects_find(const struct dialects *dialects, const char *name)
 {
 	for (size_t i = 0; i < dialects->n; i++) {

@@ -6,6 +6,7 @@
  */
 #include "modelhealth/core/stream.h"
 
+#include "modelhealth/core/dialect.h"
 #include "modelhealth/core/streamerror.h"
 #include "modelhealth/core/textcheck.h"
 #include "modelhealth/text/sanitise.h"
@@ -200,9 +201,7 @@ static const char *missing_pointer(const struct stream *stream)
 
 static bool judge_completeness(const struct stream *stream, struct result *result)
 {
-	enum framing framing = (enum framing)stream->dialect->framing;
-	bool is_stream = framing == FRAMING_SSE || framing == FRAMING_NDJSON;
-	const char *missing = is_stream ? missing_of_stream(stream) : NULL;
+	const char *missing = dialect_is_stream(stream->dialect) ? missing_of_stream(stream) : NULL;
 
 	if (missing) {
 		result_set(result, REASON_STREAM_TRUNCATED, "%s, after %u tokens", missing,

@@ -3,6 +3,7 @@
  * What one event of an answer says, by its dialect: a token, the finish reason, the server's count of
  * tokens, an error. Called by the framer, with the stream of core/stream.c.
  */
+#include "modelhealth/core/dialect.h"
 #include "modelhealth/core/textcheck.h"
 
 #include "stream_private.h"
@@ -148,7 +149,7 @@ static bool looks_like_json(const struct event *event)
 /* An event with text came. */
 static void count_token(struct stream *stream)
 {
-	if (stream->dialect->framing != FRAMING_SSE && stream->dialect->framing != FRAMING_NDJSON)
+	if (!dialect_is_stream(stream->dialect))
 		return;
 	if (stream->counted > 0)
 		gaps_add(&stream->gaps, stream->now - stream->last_token_at);

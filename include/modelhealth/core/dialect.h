@@ -16,4 +16,7 @@ struct dialects {
 extern const struct conf_key dialect_keys[]; /* into struct dialect */
 extern const struct conf_custom dialects_custom;
 
+/* Whether text shows as it is made, and not at the end of a document. */
+bool dialect_is_stream(const struct dialect *dialect);
+
 const struct dialect *dialects_find(const struct dialects *dialects, const char *name);
