@@ -26,9 +26,15 @@
 static const usec_t wait_deadline = 60 * USEC_PER_SEC; /* for what takes its time here */
 static const usec_t render_slice = USEC_PER_MSEC;
 
+/* When memory is short: how soon to look whether clients have taken some of it off us. */
+static const usec_t memory_interval = 10 * USEC_PER_MSEC;
+
 enum {
-	RESERVED_TIMERS = 512,      /* one a client, and ours */
-	MAX_HELD = 64 * 1024 * 1024 /* of answers rendered or being sent: one at a time then */
+	RESERVED_TIMERS = 512, /* one a client, and ours */
+	/* Of answers being rendered and sent. Above it, large ones go one after the other: the next
+	 * is rendered when less than this is still to be sent. */
+	MAX_HELD = 64 * 1024 * 1024,
+	SMALL_ANSWER = 256 * 1024 /* goes on whatever else is held */
 };
 
 /* ---- statuses ---- */
@@ -156,8 +162,6 @@ static void send_answer(
 	(void)bufferevent_disable(request->bev, EV_READ);
 	sbuf_fini(&request->out);
 	request->unsent = evbuffer_get_length(bufferevent_get_output(request->bev));
-	request->server->held += request->unsent - request->held;
-	request->held = request->unsent;
 	gate_set_deadline(request, SEND_DEADLINE_SECONDS * USEC_PER_SEC);
 	httpd_end_job(request);
 }
@@ -231,6 +235,36 @@ void httpd_refuse(struct httpd_request *request)
 
 /* ---- rendering over several turns ---- */
 
+/* What the answers hold at this moment. */
+struct memory {
+	size_t rendered, unsent;
+};
+
+static size_t rendered_size(const struct httpd_request *request)
+{
+	return request->out.cap + (request->body ? evbuffer_get_length(request->body) : 0);
+}
+
+static struct memory measure_memory(const struct httpd *server)
+{
+	struct memory memory = { 0 };
+	const struct httpd_request *request;
+
+	TAILQ_FOREACH (request, &server->requests, link) {
+		memory.rendered += rendered_size(request);
+		if (request->phase == SENDING)
+			memory.unsent += evbuffer_get_length(bufferevent_get_output(request->bev));
+	}
+	return memory;
+}
+
+bool httpd_is_short_of_memory(const struct httpd *server)
+{
+	struct memory memory = measure_memory(server);
+
+	return memory.rendered + memory.unsent >= MAX_HELD;
+}
+
 void httpd_end_job(struct httpd_request *request)
 {
 	struct httpd_job *job = take_ptr(request->job);
@@ -265,7 +299,7 @@ static void keep_slice(struct httpd_request *request)
 		sbuf_clear(out);
 }
 
-static void step_job(struct httpd *server, struct httpd_request *request)
+static void step_job(struct httpd *server, struct httpd_request *request, bool is_short)
 {
 	request->job->step(request->job, request, &request->out);
 	if (request->phase != RENDERING)
@@ -277,31 +311,42 @@ static void step_job(struct httpd *server, struct httpd_request *request)
 			"not enough memory for the answer");
 		return;
 	}
-	server->held -= request->held;
-	request->held = evbuffer_get_length(request->body) + request->out.cap;
-	server->held += request->held;
-	/* Round robin, so that a small answer need not wait for a large one; unless memory is
-	 * short, then one after the other. */
-	if (server->held < MAX_HELD) {
+	/* Round robin, so that a small answer need not wait for a large one. */
+	if (!is_short) {
 		TAILQ_REMOVE(&server->jobs, request, job_link);
 		TAILQ_INSERT_TAIL(&server->jobs, request, job_link);
 	}
+}
+
+/* Whose turn it is. NULL = all that are left wait until clients have read. */
+static struct httpd_request *next_job(const struct httpd *server, const struct memory *memory)
+{
+	struct httpd_request *request;
+
+	if (memory->rendered + memory->unsent < MAX_HELD)
+		return TAILQ_FIRST(&server->jobs);
+	TAILQ_FOREACH (request, &server->jobs, job_link)
+		if (rendered_size(request) < SMALL_ANSWER)
+			return request;
+	return memory->unsent < MAX_HELD ? TAILQ_FIRST(&server->jobs) : NULL;
 }
 
 static void on_render(struct timer *timer)
 {
 	struct httpd *server = container_of(timer, struct httpd, render);
 	usec_t began = clock_monotonic();
+	const struct memory memory = measure_memory(server); /* a turn does not add much */
+	struct httpd_request *request;
 
-	while (!TAILQ_EMPTY(&server->jobs)) {
-		step_job(server, TAILQ_FIRST(&server->jobs));
-		if (clock_monotonic() - began < render_slice)
-			continue;
-		/* Not in this turn any more: descriptors and checks first. Reserved. */
-		if (!TAILQ_EMPTY(&server->jobs))
-			(void)timer_set(server->timers, timer, server->timers->now + 1);
-		return;
+	while ((request = next_job(server, &memory))) {
+		step_job(server, request, memory.rendered + memory.unsent >= MAX_HELD);
+		if (clock_monotonic() - began >= render_slice)
+			break;
 	}
+	/* Not in this turn any more: descriptors and checks first. Reserved. */
+	if (!TAILQ_EMPTY(&server->jobs))
+		(void)timer_set(server->timers, timer,
+			server->timers->now + (request ? 1 : memory_interval));
 }
 
 /* Takes the job and the request, or ends both. */
@@ -310,11 +355,11 @@ static bool take_job(struct httpd_request *request, struct httpd_job *job)
 	struct httpd *server = request->server;
 
 	must(request->phase == WAITING);
-	if (server->n_jobs >= HTTPD_MAX_JOBS || server->held >= MAX_HELD) {
+	if (server->n_jobs >= HTTPD_MAX_JOBS) {
 		job->end(job);
 		httpd_problem_with(request,
 			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
-			"too many answers are being made or sent; try again");
+			"too many answers are being made; try again");
 		server->stats.rejected_total++;
 		return false;
 	}

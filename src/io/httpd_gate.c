@@ -74,6 +74,16 @@ static unsigned *client_counter(struct httpd_request *request)
 						 : &request->server->n_tcp;
 }
 
+struct httpd_request *gate_find_lingering(const struct httpd *server, bool is_unix)
+{
+	struct httpd_request *request;
+
+	TAILQ_FOREACH (request, &server->requests, link)
+		if (request->phase == LINGERING && request->listener->socket.is_unix == is_unix)
+			return request;
+	return NULL;
+}
+
 void gate_release(struct httpd_request *request)
 {
 	struct httpd *server = request->server;
@@ -85,7 +95,6 @@ void gate_release(struct httpd_request *request)
 	(*client_counter(request))--;
 	if (--request->listener->n_requests == 0 && !request->listener->bound)
 		task_defer(server->timers, &server->sweep);
-	server->held -= request->held;
 	gate_free(request);
 	listeners_update(server);
 }
@@ -313,6 +322,7 @@ struct bufferevent *gate_on_bufferevent(struct event_base *base, void *arg)
 	(void)base;
 	loop_wake(server->setup.loop);
 	must(request);
+	listeners_make_room(listener);
 	request->listener = listener;
 	listener->n_requests++;
 	server->n_new++;
@@ -390,13 +400,12 @@ static void on_lingering_event(struct bufferevent *bev, short what, void *arg)
  * destroy our answer before it is read. */
 static void linger(struct httpd_request *request)
 {
-	request->server->held -= request->held;
-	request->held = 0;
 	bufferevent_setcb(request->bev, on_lingering, NULL, on_lingering_event, request);
 	gate_set_deadline(request, linger_deadline);
 	/* Both only touch epoll; should that fail, the deadline ends it. */
 	(void)bufferevent_disable(request->bev, EV_WRITE);
 	(void)bufferevent_enable(request->bev, EV_READ);
+	listeners_update(request->server);
 }
 
 static void ask(struct httpd_request *request)
@@ -443,8 +452,15 @@ static void on_deadline(struct timer *timer)
 		refuse(request, 408);
 		return;
 	}
+	if (request->phase == RENDERING) {
+		httpd_problem_with(request,
+			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
+			"the answer was not ready in time");
+		return;
+	}
 	unsent = evbuffer_get_length(bufferevent_get_output(request->bev));
-	if (request->phase == SENDING && unsent + SEND_AT_LEAST <= request->unsent) {
+	if (request->phase == SENDING && unsent + SEND_AT_LEAST <= request->unsent &&
+		!httpd_is_short_of_memory(request->server)) {
 		request->unsent = unsent;
 		gate_set_deadline(request, SEND_DEADLINE_SECONDS * USEC_PER_SEC);
 		return;

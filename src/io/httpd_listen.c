@@ -31,14 +31,32 @@ static LIST_HEAD(, httpd) servers = LIST_HEAD_INITIALIZER(servers);
 
 /* ---- accepting or not ---- */
 
+static bool is_full(const struct httpd *server, bool is_unix)
+{
+	if (is_unix)
+		return server->n_local >= min_of((unsigned)MAX_LOCAL_CLIENTS, server->clients_max);
+	return server->n_tcp >= server->clients_max;
+}
+
 static bool may_accept(const struct httpd *server, const struct listener *listener)
 {
+	bool is_unix = listener->socket.is_unix;
+
 	if (server->exhausted || server->draining || !server->prepared ||
 		server->n_new >= MAX_NEW_CLIENTS)
 		return false;
-	if (listener->socket.is_unix)
-		return server->n_local < min_of((unsigned)MAX_LOCAL_CLIENTS, server->clients_max);
-	return server->n_tcp < server->clients_max;
+	return !is_full(server, is_unix) || gate_find_lingering(server, is_unix);
+}
+
+void listeners_make_room(const struct listener *listener)
+{
+	struct httpd *server = listener->server;
+	bool is_unix = listener->socket.is_unix;
+	struct httpd_request *oldest =
+		is_full(server, is_unix) ? gate_find_lingering(server, is_unix) : NULL;
+
+	if (oldest)
+		gate_release(oldest);
 }
 
 void listeners_update(struct httpd *server)

@@ -33,7 +33,7 @@ enum phase {
 	WAITING,  /* evhttp has it, on_request is due */
 	RENDERING,
 	SENDING,
-	LINGERING, /* evhttp is done with it, the client may still be reading */
+	LINGERING, /* evhttp is done with it, the client may still be reading; gives way to others */
 	GONE,      /* evhttp has dropped it */
 };
 
@@ -73,7 +73,6 @@ struct httpd_request {
 	struct httpd_job *job;
 	struct sbuf out;       /* the slice being rendered */
 	struct evbuffer *body; /* the slices before it; NULL = none */
-	size_t held;           /* of server->held */
 	size_t unsent;
 	size_t drained;
 	struct timer deadline;
@@ -100,7 +99,6 @@ struct httpd {
 	bool exhausted, draining;
 	unsigned n_tcp, n_local;
 	unsigned n_new; /* in phase NEW: accepted in this turn */
-	size_t held;
 	struct httpd_stats stats;
 };
 
@@ -117,6 +115,9 @@ void listeners_fini(struct httpd *server);
 /* Accepts or not, as counts and limits now say. */
 void listeners_update(struct httpd *server);
 
+/* A client has come in: the oldest of those who have had their answer goes, if they take all places. */
+void listeners_make_room(const struct listener *listener);
+
 /* Accepts nothing for a second. */
 void listeners_pause(struct httpd *server);
 
@@ -129,6 +130,9 @@ struct httpd_request *gate_free(struct httpd_request *request);
 
 /* Ends a request that evhttp has let go of, or never knew. */
 void gate_release(struct httpd_request *request);
+
+/* The oldest client that has had its answer and has not left, NULL = none. */
+struct httpd_request *gate_find_lingering(const struct httpd *server, bool is_unix);
 
 /* Closes without an answer. The request is gone afterwards, or will be in this turn. */
 void gate_drop(struct httpd_request *request);
@@ -144,6 +148,9 @@ void gate_on_admit(evutil_socket_t fd, short what, void *arg);
 
 /* Answers a request that the gate has refused. */
 void httpd_refuse(struct httpd_request *request);
+
+/* Answers to slow clients are in the way of others. */
+bool httpd_is_short_of_memory(const struct httpd *server);
 
 /* Calls the job's end(), if there is a job. */
 void httpd_end_job(struct httpd_request *request);

@@ -40,6 +40,8 @@ struct fixture {
 	bool is_local;
 	size_t body_size;  /* of the answer */
 	unsigned n_slices; /* > 0: the answer is rendered in so many */
+	size_t slice_size; /* at least; 0 = a few bytes */
+	size_t n_rendered; /* bytes of all slices */
 	unsigned n_ended;
 	unsigned n_exhausted;
 };
@@ -55,8 +57,12 @@ struct slices {
 static void on_slice(struct httpd_job *job, struct httpd_request *request, struct sbuf *out)
 {
 	struct slices *slices = container_of(job, struct slices, job);
+	static const char block[4096] = { [0 ... 4095] = '-' };
 
 	sbuf_puts(out, "slice ");
+	while (out->len < slices->fixture->slice_size)
+		sbuf_add(out, block, sizeof block);
+	slices->fixture->n_rendered += out->len;
 	if (--slices->left == 0)
 		httpd_reply(
 			request, &(struct httpd_reply){ .status = 200, .mime = "text/plain" }, out);
@@ -497,6 +503,27 @@ static void test_one_source_has_its_share_and_no_more(void **state)
 	assert_int_equal(exchange(fixture, request), 200);
 }
 
+/* Those that were refused stay for a second if they like, but not in place of others. */
+static void test_a_crowd_of_one_source_keeps_no_place_from_others(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct raw_client crowd[40], other;
+
+	assert_int_equal(httpd_set_limits(fixture->server,
+				 &(struct httpd_limits){ .clients = 8, .clients_per_source = 2 }),
+		0);
+	for (size_t i = 0; i < array_size(crowd); i++)
+		raw_open(&crowd[i], fixture->loop, fixture->port, 1, "", 0);
+	raw_open(&other, fixture->loop, fixture->port, 2, request, strlen(request));
+	raw_finish(&other, USEC_PER_SEC / 2);
+	assert_int_equal(raw_status(&other), 200);
+	assert_int_equal(httpd_stats(fixture->server)->clients, 8);
+	raw_close(&other);
+	for (size_t i = 0; i < array_size(crowd); i++)
+		raw_close(&crowd[i]);
+}
+
 static void test_accepting_pauses_at_the_limit_and_goes_on_below_it(void **state)
 {
 	struct fixture *fixture = *state;
@@ -578,6 +605,57 @@ static void test_too_many_renders_are_shed_with_503(void **state)
 	}
 	assert_int_equal(n_shed, 4);
 	/* Closing the server ends the others; close_fixture and the leak check see to it. */
+}
+
+/* Runs until no more is rendered. */
+static void await_standstill(struct fixture *fixture)
+{
+	size_t before;
+
+	do {
+		before = fixture->n_rendered;
+		raw_run(fixture->loop, 100 * USEC_PER_MSEC);
+	} while (fixture->n_rendered != before);
+}
+
+/* 32 clients of 16 MiB each that do not read: as many MiB as a small service may have at all. */
+static void test_large_answers_at_once_do_not_take_all_memory(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	static const size_t mebibyte = 1024 * 1024;
+	struct raw_client large[32], small;
+	struct raw_client *last = &large[array_size(large) - 1];
+
+	fixture->n_slices = 64;
+	fixture->slice_size = mebibyte / 4;
+	for (size_t i = 0; i < array_size(large); i++) {
+		raw_open(&large[i], fixture->loop, fixture->port, 1, request, strlen(request));
+		large[i].never_reads = true;
+	}
+	while (fixture->n_asked < array_size(large))
+		raw_run(fixture->loop, USEC_PER_MSEC);
+	await_standstill(fixture);
+	assert_in_range(fixture->n_rendered, 64 * mebibyte, 160 * mebibyte);
+
+	/* Small answers go on. */
+	fixture->n_slices = 2;
+	fixture->slice_size = 0;
+	raw_open(&small, fixture->loop, fixture->port, 2, request, strlen(request));
+	raw_finish(&small, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&small), 200);
+	raw_close(&small);
+
+	/* So do large ones, once the others are out of the way. */
+	fixture->slice_size = mebibyte / 4;
+	for (struct raw_client *client = large; client < last; client++)
+		raw_close(client);
+	last->never_reads = false;
+	raw_resume(last);
+	raw_finish(last, 10 * USEC_PER_SEC);
+	assert_int_equal(raw_status(last), 200);
+	assert_true(strlen(raw_body(last)) >= 16 * mebibyte);
+	raw_close(last);
 }
 
 static void test_out_of_descriptors_pauses_instead_of_spinning(void **state)
@@ -920,10 +998,12 @@ int main(void)
 		TEST(test_pipelined_requests_are_not_answered_nor_kept),
 		TEST(test_slow_clients_of_every_kind_are_cut_after_ten_seconds),
 		TEST(test_one_source_has_its_share_and_no_more),
+		TEST(test_a_crowd_of_one_source_keeps_no_place_from_others),
 		TEST(test_accepting_pauses_at_the_limit_and_goes_on_below_it),
 		TEST(test_a_crowd_is_let_in_a_few_at_a_time),
 		TEST(test_sliced_answers_are_whole_and_end_their_job_once),
 		TEST(test_too_many_renders_are_shed_with_503),
+		TEST(test_large_answers_at_once_do_not_take_all_memory),
 		TEST(test_out_of_descriptors_pauses_instead_of_spinning),
 		TEST(test_a_unix_socket_is_local_guarded_by_its_mode_and_removed),
 		TEST(test_a_stale_unix_socket_is_replaced_but_no_other_file),
