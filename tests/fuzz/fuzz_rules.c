@@ -4,38 +4,17 @@
  * rest the body. Whatever comes, the judgement is the same each time, and its detail can be shown.
  */
 #include "fuzz.h"
+#include "httpcheck.h"
 
 #include "modelhealth/base/sbuf.h"
 #include "modelhealth/checks/httpparams.h"
-#include "modelhealth/checks/kinds.h"
-#include "modelhealth/io/yaml.h"
-#include "modelhealth/text/sanitise.h"
 
 #include <string.h>
-
-static struct config *load(const char *parts, size_t len)
-{
-	_cleanup_(sbuf_fini) struct sbuf yaml = SBUF_INIT;
-	struct conf_errors errors = { 0 };
-	struct config *config = NULL;
-	struct node *root = NULL;
-	struct arena arena = ARENA_INIT;
-
-	sbuf_puts(&yaml, "endpoints: [ { name: a, type: http, url: 'http://a/', rules: [ { ");
-	sbuf_add(&yaml, parts, len);
-	sbuf_puts(&yaml, " } ], errors: [ { status: 500-599, reason: server_error } ] } ]\n");
-	if (yaml_parse(&arena, "fuzz.yaml", yaml.data, yaml.len, &errors, &root) == 0)
-		(void)conf_build(root, check_kinds, NULL, &errors, &config);
-	must((config != NULL) == (errors.n == 0));
-	conf_errors_fini(&errors);
-	arena_fini(&arena);
-	return config;
-}
 
 static bool judge(const struct config *config, uint32_t status, const char *body, size_t len,
 	struct result *ret_result)
 {
-	const struct http_params *http = config->endpoints[0].checks[0].params;
+	const struct http_params *http = http_params_of(config);
 	const struct answer answer = { .http_status = status, .body = body, .body_len = len };
 
 	*ret_result = (struct result){ 0 };
@@ -64,22 +43,20 @@ static void check(const struct config *config, const char *text, size_t size)
 	is_judged = judge(config, status, sbuf_str(&body), body.len, &first);
 	must(is_judged == judge(config, status, sbuf_str(&body), body.len, &second));
 	must(is_judged || first.detail[0] == '\0');
-	must(first.reason < REASON_N && first.verdict == reason_verdict(first.reason));
-	must(first.reason == second.reason && strcmp(first.detail, second.detail) == 0);
-	must(utf8_is_valid(first.detail, strlen(first.detail)));
-	for (const char *c = first.detail; *c; c++)
-		must((unsigned char)*c >= ' ' && *c != 0x7f);
+	must(first.verdict == reason_verdict(first.reason));
+	must_agree(&first, &second);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *text = (const char *)data;
-	const char *newline = size > 0 ? memchr(text, '\n', size) : NULL;
-	struct config *config = newline ? load(text, (size_t)(newline - text)) : NULL;
+	const char *answer;
+	size_t len;
+	struct config *config = http_config(
+		"endpoints: [ { name: a, type: http, url: 'http://a/', rules: [ { ", data, size,
+		" } ], errors: [ { status: 500-599, reason: server_error } ] } ]\n", &answer, &len);
 
-	if (config && config->n_endpoints == 1 && config->endpoints[0].n_checks == 1 &&
-		config->endpoints[0].checks[0].kind == &check_http)
-		check(config, newline + 1, size - (size_t)(newline - text) - 1);
+	if (config)
+		check(config, answer, len);
 	config_unref(config);
 	return 0;
 }

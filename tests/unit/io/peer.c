@@ -140,3 +140,13 @@ void peer_reset(int fd)
 
 	must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
 }
+
+void peer_pong(struct peer *peer, int fd, unsigned number)
+{
+	char request[16];
+
+	(void)number;
+	if (read(fd, request, sizeof request) == 6 && memcmp(request, "PING\r\n", 6) == 0)
+		peer_send(fd, "+PONG\r\n");
+	peer_hang(peer, fd);
+}

@@ -44,3 +44,6 @@ void peer_delay(struct peer *peer, int msec);
 
 /* Makes the close of fd a reset. */
 void peer_reset(int fd);
+
+/* A script: answers PING as Redis does, then hangs. */
+void peer_pong(struct peer *peer, int fd, unsigned number);

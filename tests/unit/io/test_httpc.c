@@ -781,16 +781,6 @@ static void test_httpc_no_descriptor_left_is_local_fds(void **state)
 
 /* ---- TCP dialogues ---- */
 
-static void pong(struct peer *peer, int fd, unsigned number)
-{
-	char request[16];
-
-	(void)number;
-	if (read(fd, request, sizeof request) == 6 && memcmp(request, "PING\r\n", 6) == 0)
-		peer_send(fd, "+PONG\r\n");
-	peer_hang(peer, fd);
-}
-
 static void test_httpc_tcp_connect_sends_nothing(void **state)
 {
 	struct fixture f;
@@ -810,7 +800,7 @@ static void test_httpc_tcp_sends_and_reads(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_fixture(&f, pong, NULL);
+	open_fixture(&f, peer_pong, NULL);
 	f.request.method = NULL;
 	f.request.body = "PING\r\n";
 	f.request.body_len = 6;
