@@ -87,8 +87,8 @@ int run_check(const struct options *options)
 		return EXIT_CONFIG;
 	for (size_t i = 0; i < config->n_endpoints; i++)
 		checks += config->endpoints[i].n_checks;
-	printf("%s: ok, %zu endpoints, %zu checks\n", options->config_path, config->n_endpoints,
-		checks);
+	printf("%s: ok, %zu endpoint%s, %zu check%s\n", options->config_path, config->n_endpoints,
+		plural_s(config->n_endpoints), checks, plural_s(checks));
 	print_costs(config);
 	config_unref(config);
 	return EXIT_OK;

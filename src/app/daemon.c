@@ -73,7 +73,8 @@ static struct timers *timers_of(struct daemon *daemon)
 static void write_status_line(struct daemon *daemon, char *line, size_t size)
 {
 	const struct snapshot *snapshot = engine_snapshot(daemon->engine);
-	size_t len = (size_t)snprintf(line, size, "%zu endpoints:", snapshot->n_endpoints);
+	size_t len = (size_t)snprintf(line, size, "%zu endpoint%s:", snapshot->n_endpoints,
+		plural_s(snapshot->n_endpoints));
 
 	for (enum state state = 0; state < STATE_N; state++)
 		if (snapshot->n_state[state] > 0 && len < size)
@@ -180,10 +181,10 @@ static void log_loaded(struct daemon *daemon, const struct config *config)
 	const struct engine_diff *diff = engine_last_diff(daemon->engine);
 
 	log_printf(LOG_LEVEL_INFO, MSG_CONFIG_LOADED,
-		"configuration %u is live: %zu endpoints; checks: %zu kept, %zu updated, %zu "
+		"configuration %u is live: %zu endpoint%s; checks: %zu kept, %zu updated, %zu "
 		"restarted, %zu added, %zu removed",
-		config->generation, config->n_endpoints, diff->kept, diff->updated, diff->restarted,
-		diff->added, diff->removed);
+		config->generation, config->n_endpoints, plural_s(config->n_endpoints), diff->kept,
+		diff->updated, diff->restarted, diff->added, diff->removed);
 }
 
 /* Goes back to the listeners of the configuration that stays live. */
@@ -564,8 +565,8 @@ static int start(struct daemon *daemon, struct config *config)
 	/* Room for the four timers of this file came with engine_apply's reservation. */
 	must(timers_next(timers) != USEC_NEVER);
 	log_printf(LOG_LEVEL_INFO, MSG_STARTED,
-		"modelhealthd " MODELHEALTH_VERSION " is monitoring %zu endpoints from %s",
-		config->n_endpoints, daemon->options->config_path);
+		"modelhealthd " MODELHEALTH_VERSION " is monitoring %zu endpoint%s from %s",
+		config->n_endpoints, plural_s(config->n_endpoints), daemon->options->config_path);
 	notify_send(&daemon->notify, "READY=1\nSTATUS=%s", daemon->status_line);
 	return 0;
 }

@@ -16,6 +16,8 @@ typedef uint64_t usec_t;
 #define USEC_NEVER    UINT64_MAX
 
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
+/* For messages: "%zu endpoint%s". */
+#define plural_s(n)   ((n) == 1 ? "" : "s")
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
