@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -285,6 +286,28 @@ static int check_auth(const struct client *client, struct conf_scope *scope)
 	return r;
 }
 
+/* What says where the request ends is written by the one who writes the request. */
+static int check_headers(const struct client *client, struct conf_scope *scope)
+{
+	static const char *const ours[] = { "Content-Length", "Transfer-Encoding" };
+	int r = 0;
+
+	for (size_t i = 0; i < client->headers.n; i++) {
+		const char *name = client->headers.items[i].name;
+
+		for (size_t k = 0; k < array_size(ours); k++) {
+			char key[sizeof "headers.Transfer-Encoding"];
+
+			if (strcasecmp(name, ours[k]) != 0)
+				continue;
+			(void)snprintf(key, sizeof key, "headers.%s", name);
+			r = conf_error(scope, conf_node(scope, key),
+				"is made from the body; leave it out");
+		}
+	}
+	return r;
+}
+
 /* ---- templates of the configuration ---- */
 
 static bool has_names(const char *text)
@@ -430,6 +453,7 @@ int client_compile(struct client *client, unsigned schemes, struct conf_scope *s
 	int r = check_auth(client, scope);
 	int r_url = fill_url(client, scope, endpoint);
 
+	r = conf_worse(r, check_headers(client, scope));
 	client->is_base = endpoint->is_profile;
 	if (r_url == 0)
 		r_url = target_compile(&client->target, schemes, scope, endpoint);
@@ -484,9 +508,13 @@ static size_t base_length(const struct client *client, const char *base, const c
 
 static int check_path(struct conf_scope *scope, const char *key, const char *path)
 {
-	return path[0] == '/' && path[1] != '/' ? 0
-						: conf_error(scope, conf_node(scope, key),
-							  "expected a path that begins with one /");
+	if (path[0] != '/' || path[1] == '/')
+		return conf_error(
+			scope, conf_node(scope, key), "expected a path that begins with one /");
+	if (strpbrk(path, " \t\r\n"))
+		return conf_error(scope, conf_node(scope, key),
+			"expected a path without blanks, which are written %%20");
+	return 0;
 }
 
 int client_url_instead(const struct client *client, struct conf_scope *scope, const char *key,
@@ -515,6 +543,12 @@ int client_url(const struct client *client, struct conf_scope *scope, const char
 	sbuf_puts(&joined, path);
 	return joined.failed ? -ENOMEM
 			     : replace(scope, key, base, base->port, joined.data, ret_url);
+}
+
+bool client_promises_body(const char *method)
+{
+	return strcmp(method, "PATCH") == 0 || strcmp(method, "POST") == 0 ||
+	       strcmp(method, "PUT") == 0;
 }
 
 void client_request(const struct client *client, const struct probe *probe, const struct url *url,

@@ -260,11 +260,12 @@ static bool wants_full_handshake(const struct http_probe *state)
 static void fill_request(struct http_probe *state, struct http_request *request)
 {
 	const struct http_params *http = params_of(state);
+	const char *body = !state->body && client_promises_body(state->method) ? "" : state->body;
 
 	*request = (struct http_request){
 		.method = state->method,
-		.body = state->body,
-		.body_len = state->body ? strlen(state->body) : 0,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
 		.reuse = http->reuse && !state->is_kept_stale ? HTTP_REUSE : HTTP_FRESH,
 		.is_full_handshake_wanted = wants_full_handshake(state),
 		.max_body_bytes = http->max_body_bytes,

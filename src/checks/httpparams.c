@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const on_limit_choices[] = { "fail", "status_only", NULL };
 
@@ -94,11 +95,21 @@ static bool is_token(const char *text)
 	return true;
 }
 
+/* Any token is a method, but no server knows one like "get": methods have a case. */
 static int check_method(const struct http_params *http, struct conf_scope *scope)
 {
-	return is_token(http->method) ? 0
-				      : conf_error(scope, conf_node(scope, "method"),
-						"\"%s\" is not a method", http->method);
+	static const char *const known[] = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
+		"PUT" };
+	const char *near = NULL;
+
+	for (size_t i = 0; i < array_size(known); i++) {
+		if (strcasecmp(http->method, known[i]) == 0 && strcmp(http->method, known[i]) != 0)
+			near = known[i];
+	}
+	if (is_token(http->method) && !near)
+		return 0;
+	return conf_error(scope, conf_node(scope, "method"), "\"%s\" is not a method%s%s%s",
+		http->method, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
 }
 
 static bool is_json(const char *body)
@@ -165,6 +176,7 @@ int http_compile(struct conf_scope *scope, struct endpoint_spec *endpoint, struc
 	r = conf_worse(r,
 		client_compile(&http->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint));
 	r = conf_worse(r, fill_body(http, scope, model));
+	r = conf_worse(r, expect_check(scope, &http->expect));
 	if (!http->client.target.url)
 		return r;
 	r = conf_worse(r, check_expect(http, scope));

@@ -324,7 +324,8 @@ static void start_step(struct scenario_probe *state)
 		&request);
 	request.headers = step->sent;
 	request.n_headers = step->n_sent;
-	request.body = step->body ? sbuf_str(&state->body) : NULL;
+	request.body =
+		step->body || client_promises_body(step->method) ? sbuf_str(&state->body) : NULL;
 	request.body_len = state->body.len;
 	limit_time(state, &request);
 	if (http_start(state->exchange.probe->io->httpc, NULL, &request, &handlers,

@@ -364,6 +364,8 @@ static int compile_step(struct scenario_params *scenario, struct conf_scope *sco
 	conf_enter(scope, node, is_alone ? CONF_ALONE : CONF_INHERITS);
 	r = conf_fill_here(scope, step_keys, step);
 	if (r == 0)
+		r = expect_check(scope, &step->expect);
+	if (r == 0)
 		r = check_step_name(scenario, scope, step);
 	if (r == 0 && step->endpoint_name && step->own.target.url_text)
 		r = conf_error(scope, conf_node(scope, "endpoint"),

@@ -19,7 +19,8 @@ const struct conf_key target_tls_keys[] = {
 		.offset = offsetof(struct target_tls, ca_file),
 		.example = "/etc/ssl/private-ca.pem",
 		.help = "PEM file with the certificate authorities to trust; the system's when "
-			"unset. Read at load and reload." },
+			"unset. Read at load and reload. The paths of tls are relative to the "
+			"directory of this file." },
 	{ .name = "cert_file",
 		.type = CONF_STRING,
 		.effect = EFFECT_RESTART,
@@ -156,12 +157,23 @@ static int set_host(
 	return endpoint->host ? 0 : -ENOMEM;
 }
 
+static int resolve_paths(struct target_tls *tls, struct conf_scope *scope)
+{
+	int r = conf_resolve_path(scope, "tls.ca_file", &tls->ca_file);
+
+	if (r == 0)
+		r = conf_resolve_path(scope, "tls.cert_file", &tls->cert_file);
+	return r < 0 ? r : conf_resolve_path(scope, "tls.key_file", &tls->key_file);
+}
+
 /* All that is wrong with how to get there. */
 static int compile_way(struct target *target, struct conf_scope *scope)
 {
 	bool is_tls = target->url && target->url->is_tls;
 	int r = check_unix_socket(target, scope);
 
+	if (resolve_paths(&target->tls, scope) < 0)
+		return -ENOMEM;
 	if (target->proxy_text)
 		r = conf_worse(r, parse_url(scope, "proxy", target->proxy_text,
 					  1u << URL_HTTP | 1u << URL_SOCKS5H, &target->proxy));

@@ -95,6 +95,16 @@ static int fill_key(struct tcp_params *tcp, struct conf_scope *scope)
 	return filled.failed || !secret_is_set(tcp->sent_with_key) ? -ENOMEM : 0;
 }
 
+static int check_url(const struct tcp_params *tcp, struct conf_scope *scope)
+{
+	const struct url *url = tcp->target.url;
+
+	if (!url || (strcmp(url->target, "/") == 0 && !secret_is_set(url->user)))
+		return 0;
+	return conf_error(scope, conf_node(scope, "url"),
+		"expected host and port alone, like tcp://host:port");
+}
+
 static int tcp_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	struct check_spec *spec, void *params)
 {
@@ -102,8 +112,9 @@ static int tcp_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	int r = fill_key(tcp, scope);
 
 	(void)spec;
-	return conf_worse(
+	r = conf_worse(
 		r, target_compile(&tcp->target, 1u << URL_TCP | 1u << URL_TLS, scope, endpoint));
+	return conf_worse(r, check_url(tcp, scope));
 }
 
 static void tcp_dispose(const void *params)

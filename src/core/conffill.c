@@ -150,6 +150,17 @@ int conf_fill_here(struct conf_scope *scope, const struct conf_key *table, void 
 	return conf_worse(rc, conf_fill(scope, table, &scope->levels, base));
 }
 
+int conf_resolve_path(struct conf_scope *scope, const char *key, const char **path)
+{
+	const char *file = conf_node(scope, key)->file;
+	const char *slash = strrchr(file, '/');
+
+	if (!*path || **path == '/' || !slash)
+		return 0;
+	*path = arena_printf(conf_arena(scope), "%.*s/%s", (int)(slash - file), file, *path);
+	return *path ? 0 : -ENOMEM;
+}
+
 bool conf_is_partial(const struct conf_scope *scope)
 {
 	return scope->is_partial;
@@ -247,6 +258,31 @@ static size_t section_tables(struct conf_scope *scope, const struct conf_key *ke
 	return n;
 }
 
+static void list_keys(const struct conf_key *const *tables, size_t n_tables, struct sbuf *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_tables; i++) {
+		for (const struct conf_key *key = tables[i]; key->name; key++, n++) {
+			if (n < MAX_LISTED)
+				sbuf_printf(out, "%s%s", n == 0 ? "" : ", ", key->name);
+		}
+	}
+	if (n > MAX_LISTED)
+		sbuf_puts(out, " … (modelhealthd.yaml(5) has them all)");
+}
+
+/* Says what could stand in it: that it is a mapping helps nobody who wrote "timeout: 10s". */
+static int no_section(
+	struct conf_scope *scope, const struct conf_key *table, const struct node *node)
+{
+	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
+
+	list_keys(&table, 1, &list);
+	return conf_error(scope, node, "expected a mapping of %s; got %s", sbuf_str(&list),
+		conf_got(scope, node));
+}
+
 static int fill_section(struct conf_scope *scope, const struct conf_key *key,
 	const struct conf_levels *levels, void *field)
 {
@@ -260,8 +296,7 @@ static int fill_section(struct conf_scope *scope, const struct conf_key *key,
 		if (!node || node_is_null(node))
 			continue;
 		if (node->type != NODE_MAPPING) {
-			rc = conf_error(
-				scope, node, "expected a mapping, got %s", conf_got(scope, node));
+			rc = no_section(scope, key->section, node);
 			continue;
 		}
 		rc = conf_worse(rc,
@@ -413,8 +448,7 @@ int conf_parse_section(struct conf_scope *scope, const struct conf_key *table,
 	int rc;
 
 	if (mapping->type != NODE_MAPPING)
-		return conf_error(
-			scope, mapping, "expected a mapping, got %s", conf_got(scope, mapping));
+		return no_section(scope, table, mapping);
 	rc = conf_check_names(scope, &section.section, 1, &copy);
 	return conf_worse(rc, conf_fill(scope, table, &levels, target));
 }
@@ -475,10 +509,7 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 			"unknown key here; it belongs to checks of kind %s", sbuf_str(&list));
 	if (near)
 		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
-	for (size_t i = 0; i < min_of(n, (size_t)MAX_LISTED); i++)
-		sbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
-	if (n > MAX_LISTED)
-		sbuf_puts(&list, " … (modelhealthd.yaml(5) has them all)");
+	list_keys(tables, n_tables, &list);
 	return conf_key_error(scope, node, "unknown key; known here: %s", sbuf_str(&list));
 }
 

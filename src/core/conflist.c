@@ -103,6 +103,10 @@ static int collect(struct conf_scope *scope, const struct conf_key *key,
 
 			while (i < n && compare(members[i]->key, child->key) != 0)
 				i++;
+			if (i < n && members[i]->parent == map)
+				return conf_key_error(scope, child,
+					"the same name as %s in line %u", members[i]->key,
+					members[i]->key_line);
 			if (i == max)
 				return conf_error(
 					scope, child, "expected at most %zu entries", max);

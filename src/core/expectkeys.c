@@ -189,6 +189,8 @@ static int parse_size(struct conf_scope *scope, const struct node *node, void *f
 		rc = conf_parse_scalar(scope, &bound, min, &size->min);
 	if (rc == 0 && max)
 		rc = conf_parse_scalar(scope, &bound, max, &size->max);
+	if (rc == 0 && size->min > size->max)
+		rc = conf_error(scope, min, "must not be more than max, which no body can meet");
 	if (rc == 0)
 		rc = conf_parse_severity(scope, node_get(node, "severity"), &size->severity);
 	return rc;
@@ -289,6 +291,23 @@ static int parse_pins(struct conf_scope *scope, const struct node *node, void *f
 	}
 	pins->items = (const uint8_t(*)[SPKI_BYTES])items;
 	pins->n = n;
+	return rc;
+}
+
+/* ---- what values say together ---- */
+
+int expect_check(struct conf_scope *scope, const struct expect *expect)
+{
+	const struct expect_limits *latency = &expect->latency;
+	const struct expect_limits *expiry = &expect->cert_expires_in;
+	int rc = 0;
+
+	if (latency->degraded > 0 && latency->down > 0 && latency->degraded >= latency->down)
+		rc = conf_error(scope, conf_node(scope, "expect.latency.degraded"),
+			"must be less than expect.latency.down");
+	if (expiry->degraded > 0 && expiry->down > 0 && expiry->degraded <= expiry->down)
+		rc = conf_error(scope, conf_node(scope, "expect.cert_expires_in.degraded"),
+			"must be more than expect.cert_expires_in.down");
 	return rc;
 }
 

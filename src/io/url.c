@@ -30,6 +30,9 @@ static const struct {
 
 static_assert(array_size(schemes_known) == URL_SCHEME_N, "one row per scheme");
 
+static const char bad_port[] =
+	"has no usable port: a number from 1 to 65535 (an IPv6 address stands in [ and ])";
+
 /* Parts as libcurl hands them out; each is freed by curl_free. */
 struct parts {
 	char *scheme, *host, *port, *path, *query, *user, *password, *zone;
@@ -176,7 +179,7 @@ static int take_apart(CURLU *handle, unsigned schemes, struct url **ret_url, con
 		return -EINVAL;
 	if (!strchr(parts.host, ':') && !settle_host(handle, &parts.host))
 		return -ENOMEM;
-	*ret_error = "needs a port";
+	*ret_error = parts.port ? bad_port : "needs a port, like host:8000";
 	port = parts.port ? strtoul(parts.port, NULL, 10) : schemes_known[scheme].port;
 	if (port == 0 || port > UINT16_MAX)
 		return -EINVAL;
@@ -192,6 +195,26 @@ static bool lacks_host(const char *text)
 	return strncmp(text + strcspn(text, ":/?#"), marks, strlen(marks)) == 0;
 }
 
+/* What libcurl finds wrong, in words that say what to write instead. */
+static const char *error_of(CURLUcode code)
+{
+	static const struct {
+		CURLUcode code;
+		const char *words;
+	} errors[] = {
+		{ CURLUE_BAD_HOSTNAME, "has no usable host, or an @ in its password (write %40)" },
+		{ CURLUE_BAD_IPV6, "has no usable IPv6 address between [ and ]" },
+		{ CURLUE_BAD_PORT_NUMBER, bad_port },
+		{ CURLUE_NO_HOST, "has no host" },
+	};
+
+	for (size_t i = 0; i < array_size(errors); i++) {
+		if (errors[i].code == code)
+			return errors[i].words;
+	}
+	return "is malformed";
+}
+
 static int set_url(CURLU *handle, const char *text, unsigned flags, const char **ret_error)
 {
 	CURLUcode code;
@@ -205,7 +228,7 @@ static int set_url(CURLU *handle, const char *text, unsigned flags, const char *
 	code = curl_url_set(handle, CURLUPART_URL, text, flags | CURLU_NON_SUPPORT_SCHEME);
 	if (code == CURLUE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	*ret_error = code == CURLUE_BAD_PORT_NUMBER ? "has a port that is none" : "is malformed";
+	*ret_error = error_of(code);
 	return code == CURLUE_OK ? 0 : -EINVAL;
 }
 

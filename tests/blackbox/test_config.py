@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 
 import pytest
 
@@ -222,7 +223,22 @@ WRONG = {
                  ["url"]),
     "header_crlf": (endpoint('headers: { X-A: "a\\r\\nX-B: b" }'), 5, ["headers"]),
     "header_name": (endpoint('headers: { "X A": b }'), 5, ["headers"]),
+    "header_twice": (endpoint("headers: { Accept: a, accept: b }"), 5, ["Accept", "line 5"]),
+    "header_of_ours": (endpoint('headers: { content-length: "5" }'), 5, ["content-length"]),
     "method_space": (endpoint('method: "GET /"'), 5, ["method"]),
+    "method_case": (endpoint("method: get"), 5, ["did you mean GET"]),
+    "no_section": (endpoint("timeout: 10s"), 5, ["connect, first_byte", "total"]),
+    "latency_limits": (endpoint("expect: { latency: { degraded: 2s, down: 1s } }"), 5,
+                       ["degraded", "less than"]),
+    "expiry_limits": (endpoint("expect: { cert_expires_in: { degraded: 1d, down: 14d } }")
+                      .replace("http:/", "https:/"), 5, ["degraded", "more than"]),
+    "size_limits": (endpoint("expect: { size: { min: 10, max: 5 } }"), 5, ["min", "max"]),
+    "path_blank": (endpoint('path: "/a b"'), 5, ["path", "%20"]),
+    "url_at_in_password": (endpoint().replace("//", "//me:p@ss@"), 4, ["%40"]),
+    "url_bare_ipv6": (endpoint().replace("127.0.0.1:9", "::1"), 4, ["IPv6"]),
+    "tcp_path": (endpoint().replace("http\n", "tcp\n").replace("http://127.0.0.1:9/",
+                                                              "tcp://127.0.0.1:9/db"), 4,
+                 ["tcp://host:port"]),
     "bad_regex": (endpoint("expect: { body: { matches: '(' } }"), 5, ["matches"]),
     "bad_pointer": (endpoint("expect: { json: { status: ok } }"), 5, ["json"]),
     "bad_status": (endpoint("expect: { status: [ 999 ] }"), 5, ["status"]),
@@ -395,6 +411,15 @@ def test_secret_file_is_judged_without_showing_it(files, name):
     assert code == (0 if fine else 2), text
     assert MARKER not in text
     assert fine or path in text
+
+
+def test_paths_of_tls_are_relative_to_their_file(files, pki):
+    """The daemon of systemd is at home in /, whoever tries its configuration is elsewhere."""
+    shutil.copy(pki.ca, os.path.join(files.path, "ca.pem"))
+    files.write("endpoints.d/a.yaml", endpoint("tls: { ca_file: ../ca.pem }")
+                .replace("http://", "https://"))
+    code, text, _ = files.check("include: [ endpoints.d/*.yaml ]\n", cwd="/")
+    assert code == 0, text
 
 
 def test_missing_secret_file_is_named(files):

@@ -40,6 +40,7 @@ def test_request_is_sent_as_configured(server, start):
         http_endpoint("post", server.url("recording", "/post"), method="POST",
                       body='{"ping": "\u00e9"}', headers={"Content-Type": "application/json",
                                                         "X-Twice": "a, b"}),
+        http_endpoint("bare-post", server.url("recording", "/bare"), method="POST"),
         http_endpoint("own-path", url, path="/other"),
         http_endpoint("keyed", server.url("recording", "/keyed"), api_key="the-key"),
         http_endpoint("basic", server.url("recording", "/basic").replace("//", "//me:se%20cret@")),
@@ -53,6 +54,8 @@ def test_request_is_sent_as_configured(server, start):
     assert head.startswith(b"POST ") and body == '{"ping": "\u00e9"}'.encode()
     assert header(head, "content-type") == b"application/json"
     assert header(head, "x-twice") == b"a, b"
+    head, body = seen[b"/bare"]
+    assert header(head, "content-length") == b"0" and body == b""
     assert b"/other" in seen
     assert header(seen[b"/keyed"][0], "authorization") == b"Bearer the-key"
     assert header(seen[b"/basic"][0], "authorization") == b"Basic bWU6c2UgY3JldA=="

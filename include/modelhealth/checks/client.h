@@ -172,6 +172,10 @@ void client_expand(const struct client *client, const char *text, const char *mo
  * accept. To be called once the detail stands. */
 void client_mask(const struct client *client, struct result *result);
 
+/* Whether servers wait for a body after this method, or answer 411, unless they are told that there
+ * is none: then a request without one has an empty one (RFC 9110, 8.6). */
+bool client_promises_body(const char *method);
+
 /* Fills where to, as whom and how long; the caller adds method, body and caps. url is borrowed. */
 void client_request(const struct client *client, const struct probe *probe, const struct url *url,
 	struct http_request *request);

@@ -169,6 +169,10 @@ const struct node *conf_blame(struct conf_scope *scope, const char *key);
 /* Whether any level sets the key, so that its value is not the table's default. */
 bool conf_has(struct conf_scope *scope, const char *key);
 
+/* A path that the key holds is meant from where it stands: makes *path, unless NULL or absolute, one
+ * from the directory of the file that sets the key. 0 or -ENOMEM. */
+int conf_resolve_path(struct conf_scope *scope, const char *key, const char **path);
+
 /* Whether values of the check in hand are bad, which has been said: then one that is missing may
  * stand there, and compile() reports only what is wrong whatever it would be. */
 bool conf_is_partial(const struct conf_scope *scope);

@@ -10,6 +10,9 @@
 /* The members of `expect:`, into a struct expect whose regexes are owned: expect_dispose. */
 extern const struct conf_key expect_keys[];
 
+/* Reports limits of the check in hand that contradict each other. 0 or -EINVAL. */
+int expect_check(struct conf_scope *scope, const struct expect *expect);
+
 /* Frees the regexes, also of what was filled in part; zeros are fine. */
 void expect_dispose(const struct expect *expect);
 

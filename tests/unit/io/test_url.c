@@ -104,7 +104,7 @@ static void test_url_tcp_needs_a_port(void **state)
 
 	(void)state;
 	assert_int_equal(url_parse("tcp://a", 1u << URL_TCP, &url, &error), -EINVAL);
-	assert_string_equal(error, "needs a port");
+	assert_string_equal(error, "needs a port, like host:8000");
 	assert_int_equal(url_parse("tls://a:636", 1u << URL_TLS, &url, &error), 0);
 	assert_true(url->is_tls && url->port == 636);
 	url_free(url);
