@@ -146,9 +146,7 @@ static int reset(void **state)
 
 static void begin(struct world *world, enum mood first)
 {
-	static const struct world_conf conf = { .n_endpoints = SERVERS,
-		.min_interval = 10 * 1000000ull,
-		.max_interval = 10 * 1000000ull };
+	static const struct world_conf conf = { .n_endpoints = SERVERS };
 
 	mood = first;
 	inferences = 0;

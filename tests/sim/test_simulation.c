@@ -141,9 +141,7 @@ static void on_start_regular(struct world *world, const struct check_spec *spec)
 static void test_starts_do_not_drift_in_a_day(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 1 };
 
 	(void)state;
 	last_start = first_start = 0;
@@ -175,10 +173,7 @@ static void on_start_near_the_grid(struct world *world, const struct check_spec 
 static void test_jitter_moves_starts_and_not_the_grid(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.jitter = second };
+	struct world_conf conf = { .n_endpoints = 1, .jitter = second };
 
 	(void)state;
 	grid_start = 0;
@@ -194,9 +189,7 @@ static void test_jitter_moves_starts_and_not_the_grid(void **state)
 static void test_a_check_longer_than_its_interval_never_overlaps_and_is_counted(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 1, .min_interval = second, .max_interval = second
-	};
+	struct world_conf conf = { .n_endpoints = 1, .min_interval = second };
 	const struct check_view *check;
 
 	(void)state;
@@ -388,9 +381,7 @@ static void test_a_restart_with_another_configuration_is_like_a_reload(void **st
 static void test_two_failures_before_a_restart_and_one_after_are_three(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 1 };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -412,9 +403,7 @@ static void test_two_failures_before_a_restart_and_one_after_are_three(void **st
 static void test_a_pause_of_ours_takes_no_target_down(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 50, .min_interval = 2 * second, .max_interval = 2 * second
-	};
+	struct world_conf conf = { .n_endpoints = 50, .min_interval = 2 * second };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -437,10 +426,7 @@ static void test_a_pause_of_ours_takes_no_target_down(void **state)
 static void test_endpoint_starts_in_the_state_that_init_assumes(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.init = HEALTH_INIT_UP };
+	struct world_conf conf = { .n_endpoints = 1, .init = HEALTH_INIT_UP };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -456,9 +442,7 @@ static void test_endpoint_starts_in_the_state_that_init_assumes(void **state)
 static void test_down_after_fall_failures_and_up_after_rise(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 1 };
 	const struct endpoint_view *endpoint;
 
 	(void)state;
@@ -487,9 +471,7 @@ static void test_down_after_fall_failures_and_up_after_rise(void **state)
 static void test_our_own_faults_are_unknown_and_cost_nothing(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 20, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 20 };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -509,11 +491,7 @@ static void test_our_own_faults_are_unknown_and_cost_nothing(void **state)
 static void test_lost_network_of_ours_freezes_states(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 100,
-		.n_hosts = 20,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.host_prefix = "10.0.0." };
+	struct world_conf conf = { .n_endpoints = 100, .n_hosts = 20, .host_prefix = "10.0.0." };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -536,11 +514,9 @@ static void test_lost_network_of_ours_freezes_states(void **state)
 static void test_limits_hold_and_nobody_starves(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 200,
-		.n_hosts = 4,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.limits = { .concurrency = 6, .per_host = 2 } };
+	struct world_conf conf = {
+		.n_endpoints = 200, .n_hosts = 4, .limits = { .concurrency = 6, .per_host = 2 }
+	};
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -559,8 +535,6 @@ static void test_rate_limit_per_host_holds(void **state)
 	struct world world;
 	struct world_conf conf = { .n_endpoints = 60,
 		.n_hosts = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
 		.limits = {
 			.concurrency = 512, .per_host = 100, .per_host_rate = { 60, 60000000 } } };
 
@@ -577,8 +551,6 @@ static void test_retries_are_counted_and_stay_in_their_slot(void **state)
 {
 	struct world world;
 	struct world_conf conf = { .n_endpoints = 10,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
 		.retry = { .attempts = 2, .backoff = 250000, .max_backoff = 2000000 } };
 	const struct check_view *check;
 
@@ -645,7 +617,7 @@ static void test_reload_storm_loses_nothing(void **state)
 static void test_check_now_starts_at_once_and_leaves_the_schedule(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 1, .min_interval = hour, .max_interval = hour };
+	struct world_conf conf = { .n_endpoints = 1, .min_interval = hour };
 	usec_t next_at;
 
 	(void)state;
@@ -689,10 +661,7 @@ static void limit_the_first(struct world *world, struct endpoint_spec *endpoint,
 static void test_rate_of_one_endpoint_holds_up_no_other_of_its_host(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 5,
-		.n_hosts = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second };
+	struct world_conf conf = { .n_endpoints = 5, .n_hosts = 1 };
 
 	(void)state;
 	memset(starts_of, 0, sizeof starts_of);
@@ -721,11 +690,9 @@ static void share_a_key(struct world *world, struct endpoint_spec *endpoint, siz
 static void test_a_key_is_shared_fairly_between_hosts(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 20,
-		.n_hosts = 4,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.limits = { .per_key_rate = { 30, 60000000 } } }; /* for 120 that are due */
+	struct world_conf conf = {
+		.n_endpoints = 20, .n_hosts = 4, .limits = { .per_key_rate = { 30, 60000000 } }
+	}; /* for 120 that are due */
 
 	(void)state;
 	memset(starts_of, 0, sizeof starts_of);
@@ -745,11 +712,9 @@ static void test_a_key_is_shared_fairly_between_hosts(void **state)
 static void test_limits_that_a_reload_lifts_hold_back_no_more(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 10,
-		.n_hosts = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.limits = { .per_host_rate = { 1, 3600000000 } } };
+	struct world_conf conf = {
+		.n_endpoints = 10, .n_hosts = 1, .limits = { .per_host_rate = { 1, 3600000000 } }
+	};
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -798,10 +763,7 @@ static void on_start_gap(struct world *world, const struct check_spec *spec)
 static void test_retry_after_is_respected_and_is_no_standstill(void **state)
 {
 	struct world world;
-	struct world_conf conf = { .n_endpoints = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
-		.jitter = second };
+	struct world_conf conf = { .n_endpoints = 1, .jitter = second };
 
 	(void)state;
 	shortest_gap = USEC_NEVER;
@@ -825,8 +787,6 @@ static void test_retries_wait_as_long_as_the_server_asks(void **state)
 {
 	struct world world;
 	struct world_conf conf = { .n_endpoints = 1,
-		.min_interval = 10 * second,
-		.max_interval = 10 * second,
 		.retry = { .attempts = 2, .backoff = 1000, .max_backoff = 1000 } };
 
 	(void)state;
@@ -862,9 +822,7 @@ static void test_a_clock_that_is_set_changes_no_age_and_no_pace(void **state)
 {
 	const struct endpoint_view *view;
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 1, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 1 };
 	const int64_t year = 365 * (int64_t)day;
 	unsigned starts;
 
@@ -898,9 +856,7 @@ static void test_a_clock_that_is_set_changes_no_age_and_no_pace(void **state)
 static void test_lost_timers_are_no_progress(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 10, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 10 };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -919,9 +875,7 @@ static void test_lost_timers_are_no_progress(void **state)
 static void test_a_kind_that_never_ends_is_cancelled_and_counted(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 2, .min_interval = 10 * second, .max_interval = 10 * second
-	};
+	struct world_conf conf = { .n_endpoints = 2 };
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -998,9 +952,7 @@ static struct behaviour slowly(struct world *world, const struct check_spec *spe
 static void test_a_pause_is_no_latency_and_no_bug(void **state)
 {
 	struct world world;
-	struct world_conf conf = {
-		.n_endpoints = 50, .min_interval = 5 * second, .max_interval = 5 * second
-	};
+	struct world_conf conf = { .n_endpoints = 50, .min_interval = 5 * second };
 
 	(void)state;
 	world_init(&world, &conf, 3);

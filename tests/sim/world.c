@@ -230,6 +230,10 @@ void world_init(struct world *world, const struct world_conf *conf, uint64_t see
 		world->conf.limits.concurrency = 512;
 	if (world->conf.limits.per_host == 0)
 		world->conf.limits.per_host = 8;
+	if (world->conf.min_interval == 0)
+		world->conf.min_interval = 10 * USEC_PER_SEC;
+	if (world->conf.max_interval == 0)
+		world->conf.max_interval = world->conf.min_interval;
 	if (world->conf.n_hosts == 0)
 		world->conf.n_hosts = conf->n_endpoints;
 	if (!world->conf.host_prefix)

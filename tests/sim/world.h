@@ -55,7 +55,7 @@ struct world {
 	size_t n_slots;
 };
 
-/* The fields of conf that are 0 get sane values. One world at a time. */
+/* The fields of conf that are 0 get sane values: one interval of 10 s for all, a host each. One world at a time. */
 void world_init(struct world *world, const struct world_conf *conf, uint64_t seed);
 
 /* Ends the engine and asserts that nothing is left behind. */
