@@ -135,13 +135,15 @@ int run_list_types(const struct options *options)
 static void print_refusal(const struct sbuf *answer)
 {
 	_cleanup_(json_freep) struct json *problem = NULL;
-	const char *detail = NULL;
+	const char *detail = NULL, *text;
 	size_t len;
 
 	if (json_parse(sbuf_str(answer), answer->len, &problem) == 0)
 		detail = json_string(json_at(problem, "/detail"), &len);
-	fprintf(stderr, "modelhealthd: reload refused, the old configuration stays live:\n%s\n",
-		detail ? detail : sbuf_str(answer));
+	text = detail ? detail : sbuf_str(answer);
+	len = strlen(text);
+	fprintf(stderr, "modelhealthd: reload refused, the old configuration stays live:\n%s%s",
+		text, len > 0 && text[len - 1] == '\n' ? "" : "\n");
 }
 
 static int post_reload(const struct options *options, const char *socket_path)

@@ -237,6 +237,7 @@ def test_reload_command_waits_and_tells_the_outcome(server, start):
     done = run_daemon("--reload", "--config", daemon.config_path)
     assert done.returncode == 2
     assert f"{daemon.config_path}:3:5: endpoints[0].nonsense" in done.stderr
+    assert not done.stderr.endswith("\n\n")
     assert set(daemon.endpoints()) == {"two"}
     assert daemon.metric("modelhealth_config_last_reload_success") == 0
 
