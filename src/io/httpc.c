@@ -5,8 +5,8 @@
  *
  * A transfer goes name -> connect -> request -> answer. Each step has its own absolute deadline
  * and one timer serves them all: it is set to the nearest and looks anew when it fires. Whatever
- * ends a transfer calls finish() once, which takes the easy handle out of libcurl and leaves the
- * owner's callback to a deferred task.
+ * ends a transfer calls transfer_finish() once, which takes the easy handle out of libcurl and
+ * leaves the owner's callback to a deferred task.
  *
  * libcurl gets addresses, never names. Each connection is made to an alias ("f3:8000") that
  * CURLOPT_RESOLVE fills, under CURLOPT_CONNECT_TO, so that Host and SNI stay what they are. A
@@ -18,10 +18,6 @@
 #include "tlsrest.h"
 #include "transfer.h"
 
-#include "modelhealth/base/clock.h"
-#include "modelhealth/io/fault.h"
-#include "modelhealth/io/ration.h"
-
 #include <curl/curl.h>
 
 #include <errno.h>
@@ -30,12 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-enum {
-	READ_SIZE = 4096,
-	/* A handshake with all its certificates is a tenth of it. */
-	MAX_BARREN_BYTES = 1024 * 1024,
-};
 
 /* ---- the pool ---- */
 
@@ -97,84 +87,6 @@ static void transfer_release(struct http_transfer *transfer)
 	httpc->stats.running--;
 }
 
-/* ---- the end of a transfer ---- */
-
-static usec_t easy_time(const struct http_transfer *transfer, CURLINFO info)
-{
-	curl_off_t usec = 0;
-
-	(void)curl_easy_getinfo(transfer->easy, info, &usec); /* 0 = did not happen */
-	return usec > 0 ? (usec_t)usec : 0;
-}
-
-static long easy_number(const struct http_transfer *transfer, CURLINFO info)
-{
-	long number = 0;
-
-	(void)curl_easy_getinfo(transfer->easy, info, &number);
-	return number;
-}
-
-/* libcurl counts each time from its start; a span is the difference of neighbours. Its own time of
- * the first byte is of no use: with a larger body it is that of the first byte sent. */
-static void take_spans(struct http_transfer *transfer)
-{
-	struct result *result = &transfer->outcome.result;
-	usec_t name = easy_time(transfer, CURLINFO_NAMELOOKUP_TIME_T);
-	usec_t connect = easy_time(transfer, CURLINFO_CONNECT_TIME_T);
-	usec_t tls = easy_time(transfer, CURLINFO_APPCONNECT_TIME_T);
-
-	if (connect > 0 && !result->reused)
-		result_set_timing(result, TIMING_CONNECT, connect - min_of(name, connect));
-	if (tls > 0 && !result->reused)
-		result_set_timing(result, TIMING_TLS, tls - min_of(connect, tls));
-	if (transfer->step != STEP_ANSWER)
-		return;
-	result_set_timing(result, TIMING_FIRST_BYTE, transfer->answer_at - transfer->connected_at);
-	if (result->reason == REASON_OK)
-		result_set_timing(result, TIMING_TRANSFER, now_of(transfer) - transfer->answer_at);
-}
-
-static void take_facts(struct http_transfer *transfer)
-{
-	struct result *result = &transfer->outcome.result;
-
-	if (transfer->dns_time != USEC_NEVER)
-		result_set_timing(result, TIMING_DNS, transfer->dns_time);
-	if (transfer->step > STEP_NAME) {
-		result->reused = transfer->step > STEP_CONNECT &&
-				 easy_number(transfer, CURLINFO_NUM_CONNECTS) == 0;
-		take_spans(transfer);
-	}
-	if (!is_dialogue(transfer))
-		result->http_status = (uint32_t)easy_number(transfer, CURLINFO_RESPONSE_CODE);
-	result_set_timing(result, TIMING_TOTAL, clock_monotonic() - transfer->request.begun_at);
-	if (transfer->peer) {
-		transfer->outcome.tls = tls_peer_facts(transfer->peer);
-		result->cert_expires_at = transfer->outcome.tls->cert_expires_at;
-	}
-}
-
-static void leave_libcurl(struct http_transfer *transfer)
-{
-	timer_cancel(loop_timers(transfer->httpc->loop), &transfer->deadline);
-	dns_cancel(transfer->httpc->dns, &transfer->query);
-	transfer->watch = loop_fd_free(transfer->watch);
-	if (transfer->is_inside)
-		shard_remove(transfer->home->shard, transfer->easy);
-	transfer->is_inside = false;
-}
-
-/* The one way to end: the reason and detail are in outcome.result. */
-static void finish(struct http_transfer *transfer)
-{
-	must(transfer->step != STEP_DONE);
-	take_facts(transfer);
-	leave_libcurl(transfer);
-	transfer->step = STEP_DONE;
-	task_defer(loop_timers(transfer->httpc->loop), &transfer->done);
-}
-
 static void on_done_task(struct task *task)
 {
 	struct http_transfer *transfer = container_of(task, struct http_transfer, done);
@@ -183,49 +95,7 @@ static void on_done_task(struct task *task)
 	transfer_release(transfer);
 }
 
-/* "10.0.0.7:8000 (and 2 more)", for messages. */
-static const char *dialled_text(const struct http_transfer *transfer, char *text, size_t size)
-{
-	char address[ADDRESS_TEXT_SIZE] = "";
-	bool is_ipv6 = false;
-
-	if (transfer->request.unix_socket)
-		return transfer->request.unix_socket;
-	if (transfer->n_addresses == 0)
-		return dialled(transfer)->host;
-	is_ipv6 = !address_is_ipv4(&transfer->addresses[0]);
-	address_format(&transfer->addresses[0], address);
-	(void)snprintf(text, size, "%s%s%s:%u", is_ipv6 ? "[" : "", address, is_ipv6 ? "]" : "",
-		dialled(transfer)->port);
-	if (transfer->n_addresses > 1)
-		(void)snprintf(text + strlen(text), size - strlen(text), " (and %zu more)",
-			transfer->n_addresses - 1);
-	return text;
-}
-
-static void finish_with(struct http_transfer *transfer, enum reason reason, int error)
-{
-	char text[ADDRESS_TEXT_SIZE + 32];
-	const char *where = dialled_text(transfer, text, sizeof text);
-	struct result *result = &transfer->outcome.result;
-
-	result->os_errno = error;
-	if (error != 0)
-		result_set(result, reason, "%s: %s", where, strerrordesc_np(error));
-	else
-		result_set(result, reason, "%s", where);
-	finish(transfer);
-}
-
 /* ---- deadlines ---- */
-
-/* A byte of the answer may be here although no header line is complete yet. With a body to send,
- * libcurl may mean the first byte sent, so it is not asked then. */
-static bool has_first_byte(const struct http_transfer *transfer)
-{
-	return transfer->step == STEP_ANSWER ||
-	       (!transfer->request.body && easy_time(transfer, CURLINFO_STARTTRANSFER_TIME_T) > 0);
-}
 
 static usec_t later(usec_t from, usec_t span)
 {
@@ -274,29 +144,18 @@ static enum reason reason_of_deadline(const struct http_transfer *transfer, bool
 	return transfer->step == STEP_REQUEST ? REASON_TIMEOUT_HEADERS : REASON_TIMEOUT_IDLE;
 }
 
-static void give_up(struct http_transfer *transfer, enum reason reason)
-{
-	char text[ADDRESS_TEXT_SIZE + 32];
-
-	result_set(&transfer->outcome.result, reason, "%s: gave up after %llu ms",
-		dialled_text(transfer, text, sizeof text),
-		(unsigned long long)((now_of(transfer) - transfer->request.begun_at) /
-				     USEC_PER_MSEC));
-	finish(transfer);
-}
-
 static void on_deadline(struct timer *timer)
 {
 	struct http_transfer *transfer = container_of(timer, struct http_transfer, deadline);
 	usec_t now = now_of(transfer);
 	bool is_total = transfer_total_deadline(transfer) <= now;
 
-	if (transfer->step == STEP_REQUEST && has_first_byte(transfer)) {
+	if (transfer->step == STEP_REQUEST && transfer_has_first_byte(transfer)) {
 		transfer->step = STEP_ANSWER; /* active_at is that of the socket */
 		transfer->answer_at = transfer->active_at;
 	}
 	if (is_total || transfer_step_deadline(transfer) <= now)
-		give_up(transfer, reason_of_deadline(transfer, is_total));
+		transfer_give_up(transfer, reason_of_deadline(transfer, is_total));
 	else
 		arm_deadline(transfer);
 }
@@ -312,281 +171,47 @@ void transfer_enter_step(struct http_transfer *transfer, enum step step)
 	arm_deadline(transfer);
 }
 
-/* ---- results of libcurl ---- */
+/* ---- what libcurl tells through its shard ---- */
 
-static enum reason connect_reason(struct http_transfer *transfer, int error)
+static struct http_transfer *transfer_of(CURL *easy)
 {
-	enum reason reason;
+	struct http_transfer *transfer = NULL;
 
-	if (transfer->denied > 0 && transfer->denied == transfer->opened)
-		return REASON_ADDRESS_DENIED;
-	if (error == ENETUNREACH && transfer->n_addresses > 0 &&
-		address_route(&transfer->addresses[0]) < 0)
-		return REASON_LOCAL_NETWORK; /* our routing table, not a router on the way */
-	reason = fault_reason_of_errno(error);
-	return reason != REASON_N ? reason : REASON_CONNECT_UNREACHABLE;
-}
-
-static void finish_connect_failure(struct http_transfer *transfer)
-{
-	int error = transfer->socket_errno;
-
-	if (error == 0)
-		error = (int)easy_number(transfer, CURLINFO_OS_ERRNO);
-	finish_with(transfer, connect_reason(transfer, error), error);
-}
-
-/* libcurl says what the server sent in its words only: "... (err 8)". */
-static void note_reset(struct http_transfer *transfer, CURLcode code)
-{
-	static const char mark[] = "(err ";
-	const char *number = strstr(transfer->error, mark);
-
-	if (code != CURLE_HTTP2_STREAM || !number)
-		return;
-	transfer->outcome.cut = HTTP_CUT_STREAM;
-	transfer->outcome.cut_error = (uint32_t)strtoul(number + strlen(mark), NULL, 10);
-}
-
-static void finish_failure(struct http_transfer *transfer, CURLcode code)
-{
-	int verify_error = transfer->peer ? tls_peer_facts(transfer->peer)->verify_error : 0;
-	struct fault fault = {
-		.curl_code = (int)code,
-		.os_errno = (int)easy_number(transfer, CURLINFO_OS_ERRNO),
-		.verify_error = verify_error,
-		.proxy_status = easy_number(transfer, CURLINFO_HTTP_CONNECTCODE),
-		.step = transfer->step == STEP_CONNECT ? FAULT_CONNECT
-			: has_first_byte(transfer)     ? FAULT_ANSWER
-						       : FAULT_REQUEST,
-		.text = transfer->error,
-	};
-	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
-
-	transfer->outcome.result.os_errno = fault.os_errno;
-	note_reset(transfer, code);
-	/* libcurl looks at OpenSSL's first error only, which may come from deep inside. */
-	if (code == CURLE_SSL_CONNECT_ERROR && verify_error != 0)
-		fault.curl_code = CURLE_PEER_FAILED_VERIFICATION;
-	if (fault.curl_code == CURLE_PEER_FAILED_VERIFICATION && verify_error != 0)
-		text = tls_error_text(verify_error);
-	result_set(&transfer->outcome.result, fault_reason(&fault), "%s", text);
-	finish(transfer);
-}
-
-static bool has_wanted_version(const struct http_transfer *transfer)
-{
-	long version = easy_number(transfer, CURLINFO_HTTP_VERSION);
-
-	return (transfer->request.version != HTTP_2 &&
-		       transfer->request.version != HTTP_2_DIRECT) ||
-	       version == CURL_HTTP_VERSION_2_0;
-}
-
-static void finish_answer(struct http_transfer *transfer)
-{
-	struct result *result = &transfer->outcome.result;
-	long status = easy_number(transfer, CURLINFO_RESPONSE_CODE);
-
-	if (status < 200 || status > 599)
-		result_set(result, REASON_PROTOCOL_ERROR, "status %03ld is not an HTTP status",
-			status);
-	else if (!transfer->is_head_whole) /* to libcurl 7.88 that is an empty answer */
-		result_set(result, REASON_CONN_RESET, "closed in the middle of the headers");
-	else if (!has_wanted_version(transfer))
-		result_set(result, REASON_PROTOCOL_ERROR,
-			"answered with HTTP/1 although http_version asks for HTTP/2");
-	else
-		result_set(result, REASON_OK, NULL);
-	finish(transfer);
-}
-
-static void start_dialogue(struct http_transfer *transfer);
-
-static bool is_flooding(const struct http_transfer *transfer)
-{
-	return transfer->barren_bytes > MAX_BARREN_BYTES;
-}
-
-static void finish_cut(struct http_transfer *transfer)
-{
-	const struct http_outcome *outcome = &transfer->outcome;
-
-	result_set(&transfer->outcome.result, REASON_CONN_RESET,
-		outcome->cut == HTTP_CUT_GOAWAY
-			? "the server closes the connection (GOAWAY, error %u)"
-			: "the server refused the request (RST_STREAM, error %u)",
-		outcome->cut_error);
-	finish(transfer);
-}
-
-/* What floods is not kept for the next time. */
-static void finish_flood(struct http_transfer *transfer)
-{
-	(void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L); /* cannot fail */
-	result_set(&transfer->outcome.result, REASON_PROTOCOL_ERROR,
-		"a flood that is neither header nor body");
-	finish(transfer);
+	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	return transfer;
 }
 
 static void on_message(void *arg, CURL *easy, CURLcode code)
 {
-	struct http_transfer *transfer = NULL;
-
 	(void)arg;
-	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-	if (!transfer->is_stopped)
-		transfer->outcome.result.lib_err = (int)code;
-	if (transfer->is_stopped)
-		finish(transfer);
-	else if (code == CURLE_COULDNT_CONNECT)
-		finish_connect_failure(transfer);
-	else if (code != CURLE_OK && transfer->outcome.cut != HTTP_CUT_NONE)
-		finish_cut(transfer);
-	else if (code != CURLE_OK)
-		finish_failure(transfer, code);
-	else if (is_dialogue(transfer))
-		start_dialogue(transfer);
-	else
-		finish_answer(transfer);
+	transfer_conclude(transfer_of(easy), code);
 }
 
 static void on_readable(void *arg, CURL *easy)
 {
-	struct http_transfer *transfer = NULL;
+	struct http_transfer *transfer = transfer_of(easy);
 
 	(void)arg;
-	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 	transfer->active_at = now_of(transfer);
 }
 
 static void on_read(void *arg, CURL *easy, size_t bytes)
 {
-	struct http_transfer *transfer = NULL;
+	struct http_transfer *transfer = transfer_of(easy);
 
 	(void)arg;
-	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 	transfer->barren_bytes += bytes;
-	if (is_flooding(transfer) && transfer->step != STEP_DONE)
-		finish_flood(transfer);
+	if (transfer->step != STEP_DONE)
+		(void)transfer_refuse_flood(transfer);
 }
 
 static void on_lost(void *arg, CURL *easy)
 {
-	struct http_transfer *transfer = NULL;
+	struct http_transfer *transfer = transfer_of(easy);
 
 	(void)arg;
-	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 	transfer->is_inside = false;
-	finish_with(transfer, REASON_INTERNAL, 0);
-}
-
-/* ---- TCP dialogues, after libcurl has connected ---- */
-
-static void finish_dialogue(struct http_transfer *transfer, enum reason reason)
-{
-	if (reason == REASON_OK) {
-		result_set(&transfer->outcome.result, REASON_OK, NULL);
-		finish(transfer);
-		return;
-	}
-	finish_with(transfer, reason, 0);
-}
-
-static void watch_dialogue(struct http_transfer *transfer, int fd, unsigned events);
-
-/* Reads what is there. CURLE_WRITE_ERROR when no more is wanted, as libcurl says it itself. */
-static CURLcode dialogue_take(struct http_transfer *transfer)
-{
-	char data[READ_SIZE];
-	CURLcode code;
-	size_t len;
-
-	ration_begin();
-	while ((code = curl_easy_recv(transfer->easy, data, sizeof data, &len)) == CURLE_OK &&
-		len > 0) {
-		transfer_note_bytes(transfer);
-		if (!transfer_take_body(transfer, data, len)) {
-			code = CURLE_WRITE_ERROR;
-			break;
-		}
-	}
-	transfer->barren_bytes += ration_end();
-	return code;
-}
-
-static void dialogue_read(struct http_transfer *transfer, int fd)
-{
-	CURLcode code = dialogue_take(transfer);
-
-	if (code == CURLE_WRITE_ERROR) {
-		finish(transfer);
-		return;
-	}
-	transfer->outcome.result.lib_err = code == CURLE_AGAIN ? 0 : (int)code;
-	if (is_flooding(transfer))
-		finish_flood(transfer);
-	else if (code == CURLE_AGAIN)
-		watch_dialogue(transfer, fd, LOOP_READ);
-	else
-		finish_dialogue(transfer, code == CURLE_OK ? REASON_OK : REASON_CONN_RESET);
-}
-
-static void dialogue_step(struct http_transfer *transfer, int fd)
-{
-	size_t left = transfer->request.body_len - transfer->sent_bytes;
-	CURLcode code = CURLE_OK;
-	size_t sent;
-
-	while (left > 0) {
-		code = curl_easy_send(
-			transfer->easy, transfer->request.body + transfer->sent_bytes, left, &sent);
-		if (code != CURLE_OK)
-			break;
-		transfer->sent_bytes += sent;
-		left -= sent;
-		if (left == 0)
-			transfer_enter_step(
-				transfer, STEP_REQUEST); /* first_byte counts from here */
-	}
-	if (code == CURLE_AGAIN)
-		watch_dialogue(transfer, fd, LOOP_READ | LOOP_WRITE);
-	else if (code != CURLE_OK)
-		finish_dialogue(transfer, REASON_CONN_RESET);
-	else if (!transfer->handlers.on_data)
-		finish_dialogue(transfer, REASON_OK);
-	else
-		dialogue_read(transfer, fd);
-}
-
-static void on_dialogue_fd(void *arg, int fd, unsigned ready)
-{
-	(void)ready;
-	dialogue_step(arg, fd);
-}
-
-static void watch_dialogue(struct http_transfer *transfer, int fd, unsigned events)
-{
-	int r = 0;
-
-	if (transfer->watch)
-		r = loop_fd_set(transfer->watch, events);
-	else
-		transfer->watch =
-			loop_fd_new(transfer->httpc->loop, fd, events, on_dialogue_fd, transfer);
-	if (r < 0 || !transfer->watch)
-		finish_with(transfer, REASON_LOCAL_MEMORY, ENOMEM);
-}
-
-static void start_dialogue(struct http_transfer *transfer)
-{
-	curl_socket_t fd = CURL_SOCKET_BAD;
-
-	(void)curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
-	if (fd == CURL_SOCKET_BAD)
-		finish_with(transfer, REASON_CONN_RESET, 0);
-	else
-		dialogue_step(transfer, fd);
+	transfer_finish_with(transfer, REASON_INTERNAL, 0);
 }
 
 /* ---- the beginning of a transfer ---- */
@@ -620,7 +245,7 @@ static void connect_now(struct http_transfer *transfer)
 	transfer_enter_step(transfer, STEP_CONNECT);
 	drop_unroutable(transfer);
 	if (!transfer_set_up(transfer) || shard_add(transfer->home->shard, transfer->easy) < 0) {
-		finish_with(transfer, REASON_LOCAL_MEMORY, ENOMEM);
+		transfer_finish_with(transfer, REASON_LOCAL_MEMORY, ENOMEM);
 		return;
 	}
 	transfer->is_inside = true;
@@ -633,7 +258,7 @@ static void take_answer(struct http_transfer *transfer, const struct dns_answer 
 		transfer->outcome.result.os_errno = answer->os_errno;
 		result_set(
 			&transfer->outcome.result, answer->reason, "%s", dialled(transfer)->host);
-		finish(transfer);
+		transfer_finish(transfer);
 		return;
 	}
 	memcpy(transfer->addresses, answer->addresses, answer->n * sizeof answer->addresses[0]);
@@ -666,7 +291,7 @@ static void begin(struct http_transfer *transfer)
 	struct address literal;
 
 	if (is_denied_literal(transfer)) {
-		finish_with(transfer, REASON_ADDRESS_DENIED, 0);
+		transfer_finish_with(transfer, REASON_ADDRESS_DENIED, 0);
 		return;
 	}
 	if (transfer->request.unix_socket) {
@@ -720,7 +345,7 @@ void http_cancel(struct http_transfer *transfer)
 {
 	must(!shard_is_inside(transfer->home->shard));
 	task_cancel(loop_timers(transfer->httpc->loop), &transfer->done);
-	leave_libcurl(transfer);
+	transfer_leave_libcurl(transfer);
 	transfer_release(transfer);
 }
 
@@ -728,7 +353,7 @@ void http_give_up(struct http_transfer *transfer, enum reason reason)
 {
 	must(!shard_is_inside(transfer->home->shard));
 	if (transfer->step != STEP_DONE)
-		give_up(transfer, reason);
+		transfer_give_up(transfer, reason);
 }
 
 usec_t http_sent_at(const struct http_transfer *transfer)
@@ -738,7 +363,7 @@ usec_t http_sent_at(const struct http_transfer *transfer)
 
 uint32_t http_answer_status(const struct http_transfer *transfer)
 {
-	return (uint32_t)easy_number(transfer, CURLINFO_RESPONSE_CODE);
+	return (uint32_t)transfer_number(transfer, CURLINFO_RESPONSE_CODE);
 }
 
 static const char *answer_field(

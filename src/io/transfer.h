@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One transfer from the inside, shared by the files of the transfer engine:
- *   httpc.c    the pool, steps and deadlines, results, lanes
- *   transfer.c what libcurl is told about a transfer and what it tells us on the way
+ *   httpc.c        the pool, steps and deadlines, lanes
+ *   transfer.c     what libcurl is told about a transfer and what it tells us on the way
+ *   transfer_end.c how a transfer ends and what that means
+ *   dialogue.c     what comes after the connection when it is not HTTP
  */
 #pragma once
 
@@ -114,6 +116,22 @@ static inline const struct url *dialled(const struct http_transfer *transfer)
 	return transfer->request.proxy ? transfer->request.proxy : transfer->request.url;
 }
 
+static inline usec_t transfer_time(const struct http_transfer *transfer, CURLINFO info)
+{
+	curl_off_t usec = 0;
+
+	(void)curl_easy_getinfo(transfer->easy, info, &usec); /* 0 = did not happen */
+	return usec > 0 ? (usec_t)usec : 0;
+}
+
+static inline long transfer_number(const struct http_transfer *transfer, CURLINFO info)
+{
+	long number = 0;
+
+	(void)curl_easy_getinfo(transfer->easy, info, &number);
+	return number;
+}
+
 /* ---- httpc.c ---- */
 
 /* Goes on to the next step: from now on its deadline counts. */
@@ -136,3 +154,32 @@ bool transfer_take_body(struct http_transfer *transfer, const char *data, size_t
 
 /* Adds "-alias:port", which takes an entry out of libcurl's name cache. False without memory. */
 bool transfer_append_removal(struct curl_slist **list, const char *alias, uint16_t port);
+
+/* ---- transfer_end.c ---- */
+
+/* The one way to end: the reason and detail are in outcome.result. The owner hears of it later in
+ * this turn. */
+void transfer_finish(struct http_transfer *transfer);
+
+/* The same with that reason; the detail says where, and what error (errno) means if not 0. */
+void transfer_finish_with(struct http_transfer *transfer, enum reason reason, int error);
+
+/* The same after a deadline. */
+void transfer_give_up(struct http_transfer *transfer, enum reason reason);
+
+/* libcurl is through: the end, unless it only connected for a dialogue. */
+void transfer_conclude(struct http_transfer *transfer, CURLcode code);
+
+/* Ends it and says true when too many bytes came that are neither header nor body. */
+bool transfer_refuse_flood(struct http_transfer *transfer);
+
+/* Nothing of libcurl's, the resolver's or the loop's calls back any more. */
+void transfer_leave_libcurl(struct http_transfer *transfer);
+
+/* Whether a byte of the answer has come. */
+bool transfer_has_first_byte(const struct http_transfer *transfer);
+
+/* ---- dialogue.c ---- */
+
+/* Sends the body and hands out what comes, until the owner has enough or the peer ends it. */
+void dialogue_start(struct http_transfer *transfer);
