@@ -28,10 +28,12 @@
 enum {
 	BUCKETS = 1024,
 	DNS_MAX_NAMES = 8192,
-	DNS_TRIES = 2,
+	DNS_TRIES = 2, /* of each server; the second waits twice as long */
 };
 
-static const usec_t try_timeout = 2 * USEC_PER_SEC;
+/* So short that the third of three name servers is asked within the default timeout.connect of two
+ * seconds, when the two before it are dead. One that is merely slow has 2.7 seconds. */
+static const usec_t try_timeout = 900 * USEC_PER_MSEC;
 static const usec_t ttl_min = 1 * USEC_PER_SEC; /* also of records with a TTL of 0 */
 static const usec_t ttl_max = 300 * USEC_PER_SEC;
 static const usec_t ttl_not_found = 2 * USEC_PER_SEC;

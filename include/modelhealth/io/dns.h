@@ -38,7 +38,7 @@ struct dns_query {
 struct dns_options {
 	const char *servers;     /* "127.0.0.1:5353,…" instead of resolv.conf's; NULL = those */
 	const char *resolv_conf; /* NULL = /etc/resolv.conf; read again when it changes */
-	usec_t timeout;          /* of one try at one server; 0 = DNS_TRY_TIMEOUT */
+	usec_t timeout;          /* of one try at one server; 0 = 900 ms */
 	unsigned max_names;      /* kept; 0 = DNS_MAX_NAMES */
 };
 

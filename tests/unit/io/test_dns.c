@@ -348,6 +348,42 @@ static void test_dns_no_reachable_server_is_our_network(void **state)
 	close_fixture(&f);
 }
 
+/* A name server that is dead without anybody saying so; "127.0.0.1:port" in text. */
+static int bind_mute(char text[32])
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t len = sizeof address;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(bind(fd, (struct sockaddr *)&address, len) == 0);
+	must(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
+	(void)snprintf(text, 32, "127.0.0.1:%u", ntohs(address.sin_port));
+	return fd;
+}
+
+/* As with a resolv.conf whose first lines are out of date: the default timeout.connect is two
+ * seconds, and no check may fail for it. */
+static void test_dns_dead_servers_leave_time_for_the_last_one(void **state)
+{
+	char dead[2][32], servers[128];
+	int fds[2] = { bind_mute(dead[0]), bind_mute(dead[1]) };
+	usec_t begun = clock_monotonic();
+	struct fixture f;
+	bool at_once;
+
+	(void)state;
+	open_fixture(&f, (struct dns_options){ 0 });
+	dns_free(f.dns);
+	(void)snprintf(servers, sizeof servers, "%s,%s,%s", dead[0], dead[1], f.servers);
+	must(dns_new(f.loop, &(struct dns_options){ .servers = servers }, &f.dns) == 0);
+	assert_string_equal(resolve(&f, "one.test", &at_once), "ok");
+	assert_in_range(clock_monotonic() - begun, 0, 1950 * USEC_PER_MSEC);
+	close_fixture(&f);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 static void test_dns_waiters_of_one_name_share_one_question(void **state)
 {
 	const struct dns_answer *known;
@@ -446,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_dns_families_take_turns_and_the_list_is_cut),
 		cmocka_unit_test(test_dns_failures_have_their_reason),
 		cmocka_unit_test(test_dns_no_reachable_server_is_our_network),
+		cmocka_unit_test(test_dns_dead_servers_leave_time_for_the_last_one),
 		cmocka_unit_test(test_dns_waiters_of_one_name_share_one_question),
 		cmocka_unit_test(test_dns_a_cancelled_query_is_never_answered),
 		cmocka_unit_test(test_dns_the_cache_is_bounded),
