@@ -444,7 +444,9 @@ static uint64_t hash_custom(_unused_ const struct conf_key *key, const struct no
 
 /* A value may be a reference instead of what the schema wants: ${env:X}. */
 #define OR_REFERENCE(schema) "{\"anyOf\":[" schema ",{\"type\":\"string\",\"pattern\":\"[$][{]\"}]}"
-#define UNITS_PATTERN        "^([0-9]+([.][0-9]+)?(us|ms|s|m|h|d|w))+$|^0$|[$][{]"
+#define UNITS                "([0-9]+([.][0-9]+)?(us|ms|s|m|h|d|w))+$"
+#define UNITS_PATTERN        "^" UNITS "|^0$|[$][{]"
+#define LABEL_NAMES          "\"propertyNames\":{\"pattern\":\"^(?!__)[A-Za-z_][A-Za-z0-9_]*$\"},"
 
 static const struct conf_value_type types[] = {
 	[CONF_BOOL] = { .parse = conf_number_parse,
@@ -472,7 +474,9 @@ static const struct conf_value_type types[] = {
 		.hash = conf_number_hash,
 		.describe = conf_number_describe,
 		.is_scalar = true,
-		.schema = "{\"type\":[\"string\",\"integer\"],\"pattern\":\"" UNITS_PATTERN "\"}" },
+		/* An editor must say that 10 has no unit; 0 needs none. */
+		.schema = "{\"type\":[\"string\",\"integer\"],\"pattern\":\"" UNITS_PATTERN
+			  "\",\"minimum\":0,\"maximum\":0}" },
 	[CONF_SIZE] = { .parse = conf_number_parse,
 		.print = conf_number_print,
 		.is_set = conf_number_is_set,
@@ -480,14 +484,14 @@ static const struct conf_value_type types[] = {
 		.describe = conf_number_describe,
 		.is_scalar = true,
 		.schema =
-			"{\"type\":[\"string\",\"integer\"],\"pattern\":\"^[0-9]+(B|[KMG]iB|[kMG]B)?$|[$][{]\"}" },
+			"{\"type\":[\"string\",\"integer\"],\"minimum\":0,\"pattern\":\"^[0-9]+(B|[KMG]iB|[kMG]B)?$|[$][{]\"}" },
 	[CONF_RATE] = { .noun = "a rate like 60/1m",
 		.parse = parse_rate,
 		.print = print_rate,
 		.is_set = is_rate_set,
 		.hash = hash_rate,
 		.is_scalar = true,
-		.schema = "{\"type\":\"string\",\"pattern\":\"^[0-9]+/|[$][{]\"}" },
+		.schema = "{\"type\":\"string\",\"pattern\":\"^[1-9][0-9]*/" UNITS "|[$][{]\"}" },
 	[CONF_STRING] = { .noun = "a text",
 		.parse = parse_string,
 		.print = print_string,
@@ -510,7 +514,7 @@ static const struct conf_value_type types[] = {
 		.hash = hash_string,
 		.is_scalar = true,
 		.may_hold_names = true,
-		.schema = "{\"type\":\"string\"}" },
+		.schema = "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9]+://|[$][{]\"}" },
 	[CONF_KIND] = { .noun = "a kind of check like http",
 		.parse = parse_kind,
 		.print = print_string,
@@ -554,7 +558,8 @@ static const struct conf_value_type types[] = {
 		.is_set = conf_labels_is_set,
 		.hash = conf_labels_hash,
 		.schema =
-			"{\"type\":[\"object\",\"null\"],\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}" },
+			"{\"type\":[\"object\",\"null\"]," LABEL_NAMES
+			"\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}" },
 	[CONF_SECTION] = { .noun = "a mapping" },
 	[CONF_CUSTOM] = { .noun = "a value",
 		.parse = parse_custom,

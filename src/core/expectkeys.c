@@ -313,10 +313,15 @@ int expect_check(struct conf_scope *scope, const struct expect *expect)
 
 /* ---- the table ---- */
 
+#define STATUS_BOUNDS                                    \
+	"\"minimum\":100,\"maximum\":599,\"pattern\":\"" \
+	"^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$|[$][{]\""
 const struct conf_custom expect_status_custom = {
 	.parse = parse_status,
 	.print = conf_print_source,
-	.schema = "{\"type\":[\"integer\",\"string\",\"array\",\"object\"]}",
+	.schema =
+		"{\"type\":[\"integer\",\"string\",\"array\",\"object\"]," STATUS_BOUNDS
+		",\"minItems\":1,\"items\":{\"type\":[\"integer\",\"string\"]," STATUS_BOUNDS "}}",
 };
 const struct conf_custom expect_header_custom = {
 	.parse = parse_header,
