@@ -54,11 +54,8 @@ static void on_ready(void *arg, int fd, unsigned ready)
 			loop_fd_set(client->watch, client->never_reads ? 0 : LOOP_READ), 0);
 	if (!(ready & LOOP_READ) || client->never_reads)
 		return;
-	n = recv(fd, data, sizeof data, 0);
-	if (n > 0) {
+	while ((n = recv(fd, data, sizeof data, 0)) > 0)
 		sbuf_add(&client->answer, data, (size_t)n);
-		return;
-	}
 	if (n < 0 && errno == EAGAIN)
 		return;
 	client->closed = true;

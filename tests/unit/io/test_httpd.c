@@ -585,6 +585,24 @@ static void test_sliced_answers_are_whole_and_end_their_job_once(void **state)
 	raw_close(&client);
 }
 
+/* Beside busy checks a turn takes 12 ms, and a client gives up after some seconds. */
+static void test_a_large_answer_leaves_in_few_turns(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct raw_client client;
+	uint64_t turns;
+
+	fixture->body_size = 8 * 1024 * 1024;
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	turns = loop_stats(fixture->loop)->turns_total;
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	turns = loop_stats(fixture->loop)->turns_total - turns;
+	assert_int_equal(strlen(raw_body(&client)), fixture->body_size);
+	assert_in_range(turns, 1, 256);
+	raw_close(&client);
+}
+
 static void test_too_many_renders_are_shed_with_503(void **state)
 {
 	struct fixture *fixture = *state;
@@ -1002,6 +1020,7 @@ int main(void)
 		TEST(test_accepting_pauses_at_the_limit_and_goes_on_below_it),
 		TEST(test_a_crowd_is_let_in_a_few_at_a_time),
 		TEST(test_sliced_answers_are_whole_and_end_their_job_once),
+		TEST(test_a_large_answer_leaves_in_few_turns),
 		TEST(test_too_many_renders_are_shed_with_503),
 		TEST(test_large_answers_at_once_do_not_take_all_memory),
 		TEST(test_out_of_descriptors_pauses_instead_of_spinning),
