@@ -154,7 +154,8 @@ static int parse_option(struct options *options, int option)
 	}
 }
 
-int options_parse(int argc, char **argv, struct options *ret_options)
+/* Returns -1 to go on, or the exit code when all is said (--help, bad usage). */
+static int read_options(int argc, char **argv, struct options *ret_options)
 {
 	struct options options = {
 		.config_path = MODELHEALTH_SYSCONFDIR "/modelhealthd/modelhealthd.yaml",
@@ -230,7 +231,7 @@ int main(int argc, char **argv)
 
 	fill_standard_fds();
 	refuse_core();
-	code = options_parse(argc, argv, &options);
+	code = read_options(argc, argv, &options);
 	tune_malloc();
 	return code >= 0 ? code : modes[options.mode](&options);
 }

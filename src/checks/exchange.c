@@ -38,7 +38,8 @@ void *exchange_open(struct probe *probe, size_t size)
 	return exchange;
 }
 
-const char *exchange_header(void *transfer, const char *name, size_t index)
+/* How rules and expectations ask for a header of the answer. */
+static const char *find_header(void *transfer, const char *name, size_t index)
 {
 	return http_answer_header(transfer, name, index);
 }
@@ -47,7 +48,7 @@ struct answer exchange_answer(const struct exchange *exchange, struct http_trans
 {
 	return (struct answer){
 		.http_status = exchange->probe->result.http_status,
-		.header = exchange_header,
+		.header = find_header,
 		.ctx = transfer,
 		.body = sbuf_str(&exchange->answer),
 		.body_len = exchange->answer.len,

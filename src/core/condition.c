@@ -222,7 +222,8 @@ static bool is_in_bounds(const struct observed *observed, const struct condition
 	       !(condition->has_max && number > condition->max);
 }
 
-bool condition_holds(const struct condition *condition, const struct observed *observed)
+/* Whether a value that exists satisfies all parts. */
+static bool holds(const struct condition *condition, const struct observed *observed)
 {
 	const struct condition *c = condition;
 
@@ -262,7 +263,7 @@ bool condition_holds_of_header(
 
 	for (; header && (got.text = header(ctx, name, i)); i++) {
 		got.len = strlen(got.text);
-		if (!is_unwanted && condition_holds(condition, &got))
+		if (!is_unwanted && holds(condition, &got))
 			return true;
 	}
 	return is_unwanted && i == 0;
@@ -279,7 +280,7 @@ static bool on_value(void *ctx, const struct json *value)
 	struct search *search = ctx;
 	struct observed seen = condition_observe(value);
 
-	search->holds = seen.text && condition_holds(search->condition, &seen);
+	search->holds = seen.text && holds(search->condition, &seen);
 	return search->holds == (search->scope == CONDITION_EVERY);
 }
 

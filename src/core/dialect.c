@@ -41,7 +41,7 @@ static const struct conf_key end_keys[] = {
 	CONF_END,
 };
 
-const struct conf_key dialect_keys[] = {
+static const struct conf_key dialect_keys[] = {
 	{ .name = "bad_finish",
 		.type = CONF_STRING_LIST,
 		.effect = EFFECT_RESTART,

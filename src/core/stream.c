@@ -72,11 +72,6 @@ enum stream_progress stream_push(struct stream *stream, const char *data, size_t
 
 /* ---- what has been seen ---- */
 
-usec_t stream_first_token_at(const struct stream *stream)
-{
-	return stream->first_token_at;
-}
-
 usec_t stream_last_token_at(const struct stream *stream)
 {
 	return stream->last_token_at;
@@ -109,7 +104,7 @@ bool stream_has_finish(const struct stream *stream)
 	return stream->finish[0] != '\0';
 }
 
-bool stream_has_usage(const struct stream *stream)
+static bool has_usage(const struct stream *stream)
 {
 	return stream->completion.is_told || (stream->dialect->embedding && stream->prompt.is_told);
 }
@@ -119,8 +114,7 @@ bool stream_has_usage(const struct stream *stream)
 /* The server's count counts, unless it says 0 where text came. */
 static void set_tokens(const struct stream *stream, struct tokens *tokens)
 {
-	bool is_reported =
-		stream_has_usage(stream) && (stream->completion.n > 0 || stream->counted == 0);
+	bool is_reported = has_usage(stream) && (stream->completion.n > 0 || stream->counted == 0);
 	usec_t span = stream->last_token_at - stream->first_token_at;
 
 	tokens->prompt = stream->prompt.n;

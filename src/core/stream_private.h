@@ -58,7 +58,7 @@ struct stream {
 	char model[STREAM_MODEL_SIZE];
 	char finish[STREAM_WORD_SIZE];
 	uint64_t has_required; /* of SLOT_REQUIRE */
-	bool is_finish_bad, has_sentinel, has_end, is_cut, has_events, is_over;
+	bool has_sentinel, has_end, is_cut, has_events, is_over;
 	double *embedding;
 	size_t n_embedding;
 	bool is_embedding_bad;

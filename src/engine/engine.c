@@ -77,6 +77,8 @@ void engine_log(const struct check *check, enum log_level level, const char *mes
 
 /* ---- one attempt ---- */
 
+static void on_probe_done(struct probe *probe);
+
 int engine_reserve_flights(struct engine *engine, size_t n)
 {
 	for (; engine->n_flights < n; engine->n_flights++) {
@@ -85,7 +87,7 @@ int engine_reserve_flights(struct engine *engine, size_t n)
 		if (!flight)
 			return -ENOMEM;
 		flight->probe.io = engine->setup.io;
-		flight->probe.done = engine_on_probe_done;
+		flight->probe.done = on_probe_done;
 		SLIST_INSERT_HEAD(&engine->idle_flights, flight, idle_link);
 	}
 	return 0;
@@ -147,7 +149,7 @@ void engine_start_attempt(struct engine *engine, struct check *check)
 	spec->kind->start(&check->flight->probe);
 }
 
-void engine_on_probe_done(struct probe *probe)
+static void on_probe_done(struct probe *probe)
 {
 	struct check *check = container_of(probe, struct flight, probe)->check;
 
@@ -215,7 +217,7 @@ static void settle_lost(struct engine *engine, struct check *check)
 	spec->kind->cancel(probe);
 	result_set(&probe->result, REASON_INTERNAL, "check did not end by its deadline");
 	probe->result.is_abandoned = is_inference(check);
-	engine_on_probe_done(probe);
+	on_probe_done(probe);
 }
 
 /* When the deadline passed while this process stood still, the kind hears of it only now. */

@@ -229,7 +229,6 @@ void engine_abandon(struct engine *engine, struct check *check);
 
 void engine_on_attempt_timer(struct timer *timer);
 void engine_on_settle(struct task *task);
-void engine_on_probe_done(struct probe *probe);
 
 /* Works out the endpoint's state and tells the outputs when it changed. */
 void engine_judge(struct engine *engine, struct endpoint *endpoint, const struct check *check);

@@ -592,7 +592,6 @@ bool dns_resolve(struct dns *dns, const char *host, struct dns_query *query,
 	if (name && name->expires_at > now_of(dns)) {
 		TAILQ_REMOVE(&dns->by_age, name, age_link);
 		TAILQ_INSERT_TAIL(&dns->by_age, name, age_link);
-		dns->stats.hits_total++;
 		*ret_answer = &name->answer;
 		return true;
 	}

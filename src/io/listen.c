@@ -174,13 +174,6 @@ void listen_remove_file(const char *address, const struct listen_socket *socket)
 		(void)unlink(path); /* gone already is as good */
 }
 
-void listen_close(const char *address, struct listen_socket *socket)
-{
-	listen_remove_file(address, socket);
-	closep(&socket->fd);
-	socket->fd = -1;
-}
-
 /* ---- sockets that somebody else opened ---- */
 
 static bool is_wildcard(const struct sockaddr_storage *address)

@@ -8,7 +8,6 @@
 #include "modelhealth/text/sanitise.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- JSON ---- */
@@ -128,12 +127,6 @@ void jw_u64(struct jw *jw, uint64_t value)
 {
 	begin_value(jw);
 	sbuf_put_u64(jw->out, value);
-}
-
-void jw_i64(struct jw *jw, int64_t value)
-{
-	begin_value(jw);
-	sbuf_printf(jw->out, "%" PRId64, value);
 }
 
 void jw_bool(struct jw *jw, bool value)

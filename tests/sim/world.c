@@ -338,6 +338,8 @@ static struct config *build(struct world *world, size_t n, enum salt salt)
 	return config;
 }
 
+static void examine(struct world *world);
+
 void world_apply(struct world *world, size_t n, enum salt salt)
 {
 	struct config *config = build(world, n, salt);
@@ -345,7 +347,7 @@ void world_apply(struct world *world, size_t n, enum salt salt)
 	assert_int_equal(engine_apply(world->engine, config), 0);
 	config_unref(config);
 	if (world->is_strict)
-		world_examine(world);
+		examine(world);
 }
 
 /* That of an endpoint whose load has not been read twice: its slot is armed, as every one is. */
@@ -406,7 +408,8 @@ static unsigned examine_host(const struct engine *engine, const struct host *hos
 	return host->running;
 }
 
-void world_examine(struct world *world)
+/* What must hold between two turns, whatever happened. */
+static void examine(struct world *world)
 {
 	const struct engine *engine = world->engine;
 	const struct snapshot *snapshot = engine_snapshot(world->engine);
@@ -447,7 +450,7 @@ void world_run(struct world *world, usec_t span)
 			(void)tasks_run(timers, 256);
 		while (tasks_pending(timers));
 		if (world->is_strict)
-			world_examine(world);
+			examine(world);
 	}
 	timers->now = end;
 	timers->real = end + world->real_offset;

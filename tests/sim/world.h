@@ -67,9 +67,6 @@ enum salt {
 	SALT_IDENTITY
 };
 
-/* What must hold between two turns, whatever happened. */
-void world_examine(struct world *world);
-
 /* For shape: gives the endpoint one more check, like its first one but for name and tier. */
 struct check_spec *world_add_check(
 	struct world *world, struct endpoint_spec *endpoint, const char *name, enum tier tier);

@@ -36,9 +36,6 @@ struct options {
 	char **names; /* --once NAME…; ended by NULL */
 };
 
-/* Reads argv. Returns -1 to go on, or the exit code when all is said (--help, bad usage). */
-int options_parse(int argc, char **argv, struct options *ret_options);
-
 /* The modes; each returns an exit code. */
 int run_daemon(const struct options *options);
 int run_check(const struct options *options);

@@ -34,7 +34,6 @@ typedef void (*log_sink_fn)(void *ctx, const struct log_record *record);
 
 /* Records less urgent than level do not reach the sink. sink may be NULL. */
 void log_set_sink(log_sink_fn sink, void *ctx, enum log_level level);
-bool log_enabled(enum log_level level);
 
 void log_write(const struct log_record *record);
 
@@ -45,11 +44,6 @@ void log_printf(enum log_level level, const char *message_id, const char *format
 #define log_err(...)     log_printf(LOG_LEVEL_ERR, NULL, __VA_ARGS__)
 #define log_warning(...) log_printf(LOG_LEVEL_WARNING, NULL, __VA_ARGS__)
 #define log_info(...)    log_printf(LOG_LEVEL_INFO, NULL, __VA_ARGS__)
-#define log_debug(...)                                                  \
-	do {                                                            \
-		if (log_enabled(LOG_LEVEL_DEBUG))                       \
-			log_printf(LOG_LEVEL_DEBUG, NULL, __VA_ARGS__); \
-	} while (0)
 
 /* "err" … "debug"; false for anything else. */
 bool log_level_from_text(const char *text, enum log_level *ret_level);

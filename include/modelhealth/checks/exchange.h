@@ -22,9 +22,6 @@ struct exchange {
  * NULL when memory is out. */
 void *exchange_open(struct probe *probe, size_t size);
 
-/* How rules and expectations ask for a header of the answer; ctx is the transfer. */
-const char *exchange_header(void *transfer, const char *name, size_t index);
-
 /* What was received, for rules to judge; valid while both are. The status is that of the result. */
 struct answer exchange_answer(const struct exchange *exchange, struct http_transfer *transfer);
 

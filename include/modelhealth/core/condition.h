@@ -46,9 +46,6 @@ struct observed {
 int condition_parse(struct conf_scope *scope, const struct node *node, struct condition *condition);
 void condition_dispose(const struct condition *condition);
 
-/* Whether a value that exists satisfies all parts. */
-bool condition_holds(const struct condition *condition, const struct observed *observed);
-
 /* Gives the index-th header of a name, NULL when there are no more. */
 typedef const char *(*header_fn)(void *ctx, const char *name, size_t index);
 

@@ -13,7 +13,6 @@ struct dialects {
 	size_t n;
 };
 
-extern const struct conf_key dialect_keys[]; /* into struct dialect */
 extern const struct conf_custom dialects_custom;
 
 /* Whether text shows as it is made, and not at the end of a document. */

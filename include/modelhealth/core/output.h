@@ -28,16 +28,12 @@ struct output {
 	const char *mime;
 
 	/*
-	 * Appends the next piece to out and moves *cursor, which starts at 0. A piece covers at
-	 * most OUTPUT_SLICE endpoints, so that no turn of the loop is long. The snapshot may change
-	 * between pieces, but not its configuration: then rendering starts over.
+	 * Appends the next piece to out and moves *cursor, which starts at 0. A piece is small, so
+	 * that no turn of the loop is long. The snapshot may change between pieces, but not its
+	 * configuration: then rendering starts over.
 	 */
 	enum output_progress (*render)(const struct snapshot *snapshot,
 		const struct output_query *query, struct sbuf *out, size_t *cursor);
 
 	void (*on_transition)(const struct transition *transition);
-};
-
-enum {
-	OUTPUT_SLICE = 200
 };

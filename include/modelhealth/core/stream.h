@@ -13,7 +13,6 @@
 enum {
 	DIALECT_MAX_POINTERS = 8, /* in one list of a dialect; more are not read */
 	STREAM_MAX_LINE = FRAMER_MAX_LINE,
-	STREAM_MAX_DOCUMENT = FRAMER_MAX_DOCUMENT,
 	STREAM_MAX_TEXT = 64 * 1024, /* of the assembled answer that is kept */
 };
 
@@ -72,7 +71,6 @@ enum stream_progress stream_push(struct stream *stream, const char *data, size_t
 
 /* When the first and the last event with text or reasoning came; 0 = none, as always of one
  * document. */
-usec_t stream_first_token_at(const struct stream *stream);
 usec_t stream_last_token_at(const struct stream *stream);
 
 /* What has been seen, borrowed until the next push or stream_free. */
@@ -81,14 +79,13 @@ const char *stream_model(const struct stream *stream);                 /* NULL =
 const char *stream_finish(const struct stream *stream); /* NULL = none yet; "true" if that is all */
 const double *stream_embedding(const struct stream *stream, size_t *ret_n);
 bool stream_has_finish(const struct stream *stream);
-bool stream_has_usage(const struct stream *stream); /* the server counted its tokens */
 
 /*
  * At the end of the answer, or where it broke off; nothing may be pushed after it. Fills
  * result->tokens and TIMING_FIRST_TOKEN. If the reason is OK on entry, it becomes the first that
  * applies of:
  *   protocol_error     a line beyond STREAM_MAX_LINE; a JSON document where a stream was asked for
- *   body_too_large     a document beyond STREAM_MAX_DOCUMENT
+ *   body_too_large     a document beyond FRAMER_MAX_DOCUMENT
  *   local_memory
  *   stream_error       an error event, a bad finish reason or raw text (or what stream_errors say)
  *   json_invalid       an event or a document that is not JSON, a page of HTML

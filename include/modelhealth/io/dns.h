@@ -44,7 +44,6 @@ struct dns_options {
 
 struct dns_stats {
 	uint64_t queries_total;  /* sent to name servers or looked up in /etc/hosts */
-	uint64_t hits_total;     /* answered from the cache */
 	uint64_t rebuilds_total; /* for a changed resolv.conf */
 	size_t names;            /* held now */
 };

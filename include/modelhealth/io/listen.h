@@ -27,10 +27,7 @@ struct listen_socket {
  */
 int listen_open(const char *address, struct listen_socket *ret_socket);
 
-/* Closes it and removes its file when that is still ours. */
-void listen_close(const char *address, struct listen_socket *socket);
-
-/* The same without closing, for an fd that somebody else closes. */
+/* Removes the file of a socket that is closed elsewhere, when it is still ours. */
 void listen_remove_file(const char *address, const struct listen_socket *socket);
 
 /* Whether fd, which somebody else opened, is bound where listen_open would open address, or takes

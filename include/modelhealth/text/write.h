@@ -23,7 +23,6 @@ void jw_key(struct jw *jw, const char *key);
 void jw_string(struct jw *jw, const char *text);
 void jw_string_len(struct jw *jw, const char *text, size_t len);
 void jw_u64(struct jw *jw, uint64_t value);
-void jw_i64(struct jw *jw, int64_t value);
 void jw_bool(struct jw *jw, bool value);
 void jw_null(struct jw *jw);
 void jw_seconds(struct jw *jw, usec_t usec);       /* 0.25 */
