@@ -255,9 +255,18 @@ static int sort_endpoints(struct build *build, const struct node *root)
 		const struct endpoint_spec *before = config->by_name[i - 1];
 		const struct endpoint_spec *endpoint = config->by_name[i];
 
-		if (strcmp(before->name, endpoint->name) == 0)
-			(void)conf_error(&build->scope,
-				node_get(nodes[endpoint - config->endpoints], "name"),
+		if (strcmp(before->name, endpoint->name) != 0)
+			continue;
+
+		const struct node *first = node_get(nodes[before - config->endpoints], "name");
+		const struct node *name = node_get(nodes[endpoint - config->endpoints], "name");
+
+		if (first->line == name->line && first->column == name->column &&
+			strcmp(first->file, name->file) == 0)
+			(void)conf_error(
+				&build->scope, name, "this file is included more than once");
+		else
+			(void)conf_error(&build->scope, name,
 				"\"%s\" is also the name of the endpoint in %s:%u", before->name,
 				before->file, before->line);
 	}

@@ -346,6 +346,11 @@ def test_include_loop_is_rejected(files):
     assert code == 2 and text
 
 
+def test_file_that_two_patterns_include_is_told_as_such(files):
+    files.write("conf.d/a.yaml", endpoint())
+    assert_rejected(files, "include: [ conf.d/*.yaml, conf.d/a.yaml ]\n", "included more than once")
+
+
 @pytest.mark.parametrize("mode", [0o666, 0o620, 0o602, 0o777])
 def test_file_that_others_may_write_is_rejected(files, mode):
     files.write("endpoints.d/a.yaml", endpoint(), mode)
