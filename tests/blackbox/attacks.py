@@ -100,9 +100,3 @@ def attack_round(server, attacks, endpoints=(), more=None, checks=2, seconds=20,
         daemon.assert_loop_never_stalled()
         wait_until(lambda: daemon.metric("modelhealth_checks_lost_total") == 0, 1,
                    "modelhealth_checks_lost_total of 0")
-
-
-def results_within(daemon, names):
-    """The seconds that each endpoint's last check took."""
-    listed = daemon.endpoints()
-    return {name: last_of(listed[name])["timings"]["total_seconds"] for name in names}

@@ -8,7 +8,6 @@ They compute nothing: an answer is a few words with pauses between. A test turns
 
 import contextlib
 import json
-import re
 import select
 import signal
 import socket

@@ -6,7 +6,6 @@ import pytest
 from attacks import Attack, TOTAL_SECONDS, attack_round
 
 SLOW = {"at_least": TOTAL_SECONDS - 0.05}
-PATIENT_IDLE = {"timeout": {"idle": "700ms"}}
 
 ENDLESS = [
     Attack("endless_chunked", "body_too_large"),

@@ -5,7 +5,6 @@ import contextlib
 import email.utils
 import json
 import re
-import socket
 import socketserver
 import tempfile
 import threading
