@@ -63,28 +63,34 @@ struct blocks {
 	size_t n;
 };
 
+/* Nothing is no empty list: whoever comments out the last address must not lose the guard. */
 static int parse_blocks(struct conf_scope *scope, const struct node *node, void *field)
 {
-	const struct node *item = node->first_child;
+	bool is_list = node->type == NODE_SEQUENCE;
+	const struct node *item = is_list ? node->first_child : node;
+	size_t n = is_list ? node->n_children : 1;
 	struct address_block *blocks;
 	int rc = 0;
 
-	if (node->type != NODE_SEQUENCE && !node_is_null(node))
-		return conf_error(scope, node, "expected a list of address blocks, got %s",
+	if (node->type == NODE_MAPPING || node_is_null(node))
+		return conf_error(scope, node,
+			"expected a list of address blocks ([] for none), got %s",
 			conf_got(scope, node));
-	if (node->n_children > MAX_ADDRESSES)
+	if (n > MAX_ADDRESSES)
 		return conf_error(scope, node, "expected at most %d items", MAX_ADDRESSES);
-	blocks = arena_calloc(conf_arena(scope), node->n_children + 1, sizeof *blocks);
+	blocks = arena_calloc(conf_arena(scope), n + 1, sizeof *blocks);
 	if (!blocks)
 		return -ENOMEM;
-	for (size_t i = 0; i < node->n_children; i++, item = item->next) {
+	for (size_t i = 0; i < n; i++, item = item->next) {
+		if (item->is_bad)
+			continue;
 		if (address_block_parse(item->text, &blocks[i]) < 0)
 			rc = conf_error(scope, item,
 				"expected an address or a block like 169.254.0.0/16 or fe80::/10, "
 				"with zeros after the prefix; got %s",
 				conf_got(scope, item));
 	}
-	*(struct blocks *)field = (struct blocks){ blocks, node->n_children };
+	*(struct blocks *)field = (struct blocks){ blocks, n };
 	return rc;
 }
 
@@ -115,7 +121,7 @@ static void print_blocks(struct sbuf *out, const void *field)
 const struct conf_custom conf_address_blocks = {
 	.parse = parse_blocks,
 	.print = print_blocks,
-	.schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+	.schema = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
 };
 
 /* ---- listeners ---- */

@@ -130,6 +130,15 @@ static int parse_json(struct conf_scope *scope, const struct node *node, void *f
 		"JSON pointer (RFC 6901), which begins with /");
 }
 
+/* Not the empty text, which every body contains. */
+static int parse_contains(
+	struct conf_scope *scope, const struct node *node, const char **ret_contains)
+{
+	if (node->type == NODE_SCALAR && node->text[0] == '\0' && !node->is_bad)
+		return conf_error(scope, node, "an empty text is in every answer");
+	return conf_parse_text(scope, node, ret_contains);
+}
+
 int expect_text_parse(struct conf_scope *scope, const struct node *node, const char *const *names,
 	struct expect_text *text)
 {
@@ -142,8 +151,8 @@ int expect_text_parse(struct conf_scope *scope, const struct node *node, const c
 	text->source = conf_source(scope, node);
 	if (!text->source)
 		return -ENOMEM;
-	if (node->type == NODE_SCALAR)
-		return conf_parse_text(scope, node, &text->contains);
+	if (node->type == NODE_SCALAR && !node_is_null(node))
+		return parse_contains(scope, node, &text->contains);
 	if (node->type != NODE_MAPPING)
 		return conf_error(scope, node,
 			"expected a text or a mapping like { matches: ready }, got %s",
@@ -152,7 +161,7 @@ int expect_text_parse(struct conf_scope *scope, const struct node *node, const c
 	if (rc == 0)
 		rc = conf_parse_severity(scope, node_get(node, "severity"), &text->severity);
 	if (rc == 0 && contains)
-		rc = conf_parse_text(scope, contains, &text->contains);
+		rc = parse_contains(scope, contains, &text->contains);
 	if (rc == 0 && matches)
 		rc = conf_parse_regex(scope, matches, &text->matches);
 	if (rc == 0 && not_matches)

@@ -245,6 +245,9 @@ WRONG = {
     "bad_status_range": (endpoint("expect: { status: [ 299-200 ] }"), 5, ["status"]),
     "bad_listen": ("status: { listen: [ nonsense ] }\n" + endpoint(), 1, ["listen"]),
     "bad_deny": ("deny_addresses: [ 10.0.0.0/99 ]\n" + endpoint(), 1, ["deny_addresses"]),
+    "deny_nothing": ("deny_addresses:\n" + endpoint(), 1, ["deny_addresses"]),
+    "body_nothing": (endpoint("expect: { body: }"), 5, ["body"]),
+    "body_empty": (endpoint('expect: { body: { contains: "" } }'), 5, ["contains"]),
     "unknown_witness": ("self_check: { witnesses: [ nobody ] }\n" + endpoint(), 1, ["nobody"]),
 }
 
@@ -374,6 +377,11 @@ def test_include_that_is_a_fifo_does_not_hang(files):
 def test_named_include_that_is_missing_is_rejected(files):
     code, text, _ = files.check("include: [ absent.yaml ]\n" + endpoint())
     assert code == 2 and "absent.yaml" in text
+
+
+def test_one_address_stands_for_a_list_of_it(files):
+    code, text, _ = files.check("deny_addresses: 10.0.0.0/8\n" + endpoint())
+    assert code == 0, text
 
 
 def test_glob_without_a_match_is_fine(files):
