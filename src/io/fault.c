@@ -43,7 +43,7 @@ static const struct {
 };
 
 /*
- * An errno of socket() or connect(). ENETUNREACH is not here: it may come from our routing table
+ * An errno of socket(), connect() or send(). ENETUNREACH is not here: it may come from our routing table
  * or from a router on the way, and only the caller can ask which.
  */
 static const struct {
@@ -77,6 +77,15 @@ enum reason fault_reason_of_errno(int error)
 	return REASON_N;
 }
 
+/* Of a transfer under way, whose errno says more only when this host is at fault. */
+static enum reason unless_ours(const struct fault *fault, enum reason reason)
+{
+	enum reason of_errno = fault_reason_of_errno(fault->os_errno);
+
+	return of_errno != REASON_N && reason_desc(of_errno)->verdict == VERDICT_UNKNOWN ? of_errno
+											 : reason;
+}
+
 static bool text_has(const struct fault *fault, const char *part)
 {
 	return strstr(fault->text, part) != NULL;
@@ -97,7 +106,7 @@ static enum reason refine_receive(const struct fault *fault)
 	 * only after the handshake of TLS 1.3. A missing close_notify is just a lost connection. */
 	if (text_has(fault, "SSL routines") && !text_has(fault, "unexpected eof"))
 		return REASON_TLS_FAILED;
-	return REASON_CONN_RESET;
+	return unless_ours(fault, REASON_CONN_RESET);
 }
 
 static enum reason refine_timeout(const struct fault *fault)
@@ -122,6 +131,8 @@ static enum reason refine(const struct fault *fault, enum reason reason)
 		return tls_error_is_expiry(fault->verify_error) ? REASON_TLS_EXPIRED : reason;
 	case CURLE_RECV_ERROR:
 		return refine_receive(fault);
+	case CURLE_SEND_ERROR:
+		return unless_ours(fault, reason);
 	case CURLE_SSL_CONNECT_ERROR:
 		/* libcurl puts the errno into words only */
 		return text_has(fault, strerror(ECONNRESET)) ? REASON_CONN_RESET : reason;

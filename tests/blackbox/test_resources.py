@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Scarce descriptors and a journal that does not read (R2, R3, R7)."""
 
+import errno
+import os
 import resource
 import shutil
 import socket
@@ -10,7 +12,8 @@ import time
 import pytest
 
 import namespace
-from harness import Daemon, DatagramSink, http_endpoint, parse_journal, wait_until
+from harness import (Daemon, DatagramSink, http_endpoint, parse_journal, tcp_endpoint,
+                     wait_until)
 from hostile import answering
 
 
@@ -80,6 +83,50 @@ def test_running_out_of_descriptors_is_unknown_never_down(server, start):
     wait_until(lambda: all(item["state"] == "up" for item in daemon.endpoints().values()), 10,
                "all up again")
     assert daemon.stderr().count("\n") <= 100, "a line per failure floods the log"
+
+
+SHORTAGES = [
+    *[("socket", name, "local_fds") for name in ("EMFILE", "ENFILE")],
+    *[("socket", name, "local_memory") for name in ("ENOBUFS", "ENOMEM")],
+    *[("socket", name, "local_network") for name in ("EACCES", "EPERM", "EAFNOSUPPORT")],
+    *[("connect", name, "local_memory") for name in ("ENOBUFS", "ENOMEM")],
+    *[("connect", name, "local_network") for name in ("EACCES", "EPERM", "ENETDOWN")],
+    ("connect", "EADDRNOTAVAIL", "local_ports"),
+    ("so_error", "EADDRNOTAVAIL", "local_ports"),
+    *[("so_error", name, "local_memory") for name in ("ENOBUFS", "ENOMEM")],
+    ("so_error", "ENETDOWN", "local_network"),
+    *[("send", name, "local_memory") for name in ("ENOBUFS", "ENOMEM")],
+    *[("send", name, "local_network") for name in ("EACCES", "EPERM")],
+]
+
+
+@pytest.mark.skipif("MODELHEALTH_SHORTAGE" not in os.environ, reason="a build with sanitizers")
+@pytest.mark.parametrize("call, error, reason", SHORTAGES)
+def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_path, call, error,
+                                                            reason):
+    """R2: whatever this host lacks, and wherever it is felt first."""
+    port = server.port("healthy")
+    shortage = tmp_path / "shortage"
+    url = f"http://127.0.0.1:{port}/"
+    feeling = {
+        "fresh": http_endpoint("fresh", url, fall=1, interval="200ms"),
+        "kept": http_endpoint("kept", url, fall=1, interval="200ms", reuse=True),
+        "tcp": tcp_endpoint("tcp", f"tcp://127.0.0.1:{port}", fall=1, interval="200ms")}
+    del feeling["tcp" if call == "send" else "kept"]  # which never makes that call
+    daemon = start({"endpoints": list(feeling.values())},
+        env={"LD_PRELOAD": os.environ["MODELHEALTH_SHORTAGE"], "SHORTAGE_FILE": str(shortage),
+             "SHORTAGE_CALL": call, "SHORTAGE_PORT": str(port),
+             "SHORTAGE_ERRNO": str(getattr(errno, error))})
+    daemon.wait_checked()
+    shortage.touch()
+    for name in feeling:
+        wait_until(lambda name=name: reason in daemon.results_total(name), 5, f"{reason} of {name}")
+        assert daemon.endpoint(name)["state"] == "unknown"
+    shortage.unlink()
+    wait_until(lambda: all(item["state"] == "up" for item in daemon.endpoints().values()), 10,
+               "all up again")
+    for name in feeling:
+        assert set(daemon.results_total(name)) <= {"ok", reason}
 
 
 @pytest.fixture
