@@ -3,10 +3,11 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
-from harness import (CANARIES, canary_endpoints, http_endpoint, parse_notify, run_daemon,
+from harness import (CANARIES, PATIENCE, canary_endpoints, http_endpoint, parse_notify, run_daemon,
                      wait_until)
 from hostile import answering, server_context
 
@@ -32,15 +33,20 @@ def generation(daemon):
 
 
 def test_many_reloads_under_load_lose_nothing(server, start):
-    """D1: a tenth changes each time; the rest keeps state, streaks and schedule."""
+    """D1: a tenth changes each time; the rest keeps state, streaks and schedule. A hundred reloads
+    leave no descriptor open and no memory behind."""
     daemon = start(many(server))
     before = daemon.wait_checked(seconds=20)
     since = {name: item["since"] for name, item in before.items()}
-    fds, rss = daemon.fds(), daemon.rss_bytes()
-    for round_number in range(20):
+    fds = daemon.fds()
+    for round_number in range(100):
         tenth = range(round_number % 10, MANY // 2, 5)
-        daemon.write_config(many(server, set(tenth) if round_number < 19 else set()))
+        daemon.write_config(many(server, set(tenth) if round_number < 99 else set()))
+        began = time.monotonic()
         reload_now(daemon)
+        assert time.monotonic() - began <= 0.3 * PATIENCE
+        if round_number == 9:
+            rss = daemon.rss_bytes()
     after = daemon.endpoints()
     untouched = CANARIES + [f"endpoint-{number}" for number in range(MANY // 2, MANY)]
     assert set(after) == set(before)
@@ -51,9 +57,9 @@ def test_many_reloads_under_load_lose_nothing(server, start):
     daemon.wait_checked(seconds=20)
     daemon.assert_canaries_well(untouched)
     daemon.assert_loop_never_stalled()
-    assert generation(daemon) == 21
-    wait_until(lambda: daemon.fds() <= fds + MANY, 5, "descriptors given back")
-    assert daemon.rss_bytes() <= rss * 1.2 + (4 << 20) + daemon.quarantine_bytes()
+    assert generation(daemon) == 101
+    wait_until(lambda: daemon.fds() <= fds + 2, 5, "descriptors given back")
+    assert daemon.rss_bytes() <= rss * 1.01 + daemon.quarantine_bytes()
 
 
 STAGES = ["silent", "drip_status_line", "drip_header", "drip_body", "drip_chunk_size",
@@ -100,15 +106,17 @@ def test_endpoint_removed_in_the_middle_of_its_check(server, start):
 
 
 def test_storm_of_hangups_ends_with_the_last_file(server, start):
-    """D3: fifty SIGHUPs while the file changes; the last one wins and not all are done."""
+    """D3: fifty SIGHUPs while the file changes; the last one wins, and in a second three are done."""
     daemon = start({"endpoints": canary_endpoints(server.url("healthy"))})
+    began = time.monotonic()
     for number in range(50):
         daemon.write_config({"endpoints": canary_endpoints(server.url("healthy"))
                              + [http_endpoint(f"storm-{number}", server.url("healthy"))]})
         daemon.signal(signal.SIGHUP)
+    stormed = time.monotonic() - began
     wait_until(lambda: "storm-49" in daemon.endpoints(), 10, "the last configuration")
     assert set(daemon.endpoints()) == {*CANARIES, "storm-49"}
-    assert generation(daemon) <= 51
+    assert 2 <= daemon.metric("modelhealth_config_reloads_total") <= 2 + stormed // 0.5
     daemon.wait_checked()
     daemon.assert_canaries_well(CANARIES)
     daemon.assert_loop_never_stalled()

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from harness import http_endpoint, wait_until
+from harness import PATIENCE, http_endpoint, wait_until
 from hostile import Server, answering
 
 OVERRUN_SECONDS = 1.0
@@ -67,33 +67,35 @@ def test_rate_does_not_drift(server, start):
 
 
 def test_first_round_is_spread(start):
-    """400 endpoints at 2 s: no tenth of a second gets more than a few times its share."""
+    """2,000 endpoints at 4 s: no second gets a fifth more than its share."""
     clock = Clock()
     with Server() as server:
         server.listen_as("many", clock.behave)
         daemon = start({"endpoints": [
             {**http_endpoint(f"endpoint-{number}", server.url("many", f"/{number}")),
-             "interval": "2s"} for number in range(400)],
+             "interval": "4s"} for number in range(2000)],
             "limits": {"concurrency": 512, "per_host": 512}})
         started = time.monotonic()
-        daemon.wait_checked(seconds=15)
-        slots = collections.Counter(int((at - clock.starts[0]) / 0.1)
-                                    for at in clock.starts[:400])
-        assert clock.starts[399] - clock.starts[0] >= 1.2
-        assert max(slots.values()) <= 3 * 400 / 20, slots
-        assert clock.starts[0] - started <= 1
+        daemon.wait_checked(seconds=20)
+        first = clock.starts[0]
+        seconds = collections.Counter(int(at - first) for at in clock.starts[:2000])
+        assert max(seconds.values()) <= 1.2 * 2000 / 4, seconds
+        assert first - started <= 1
         assert daemon.get("/readyz").status == 200
         daemon.stop()
 
 
 def test_ready_comes_before_the_first_round(start, server):
-    """READY must not wait for thousands of targets."""
+    """READY must not wait for thousands of targets, nor take long to have read of them."""
     port = server.port("silent")
-    started = time.monotonic()
-    daemon = start({"endpoints": [
+    daemon = start({"endpoints": []})
+    daemon.stop()
+    daemon.write_config({"endpoints": [
         {**http_endpoint(f"endpoint-{number}", f"http://127.0.0.1:{port}/"), "interval": "10s"}
-        for number in range(2000)]})
-    assert time.monotonic() - started <= 5
+        for number in range(10000)]})
+    started = time.monotonic()
+    daemon.again()
+    assert time.monotonic() - started <= 1 * PATIENCE
     assert daemon.get("/healthz").status == 200
     assert daemon.request("GET", "/readyz").status == 503
 
