@@ -67,74 +67,89 @@ struct settings {
 	const char *chats; /* a file, or NULL */
 };
 
+enum {
+	OPTION_CHATS,
+	OPTION_CONFIG,
+	OPTION_CONTROL,
+	OPTION_HELP,
+	OPTION_LISTEN,
+	OPTION_QUIET,
+	OPTION_SEED,
+	OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+	{ "chats", required_argument, NULL, OPTION_CHATS },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "control", required_argument, NULL, OPTION_CONTROL },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "listen", required_argument, NULL, OPTION_LISTEN },
+	{ "quiet", no_argument, NULL, OPTION_QUIET },
+	{ "seed", required_argument, NULL, OPTION_SEED },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ 0 },
+};
+
+static int refuse(const char *error)
+{
+	fprintf(stderr, "modelhealth-sim: %s\n", error);
+	return EXIT_USAGE;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int take_option(struct load *load, struct settings *settings, int option)
+{
+	char error[ERROR_SIZE] = "";
+	int r = 0;
+
+	switch (option) {
+	case OPTION_CHATS:
+		settings->chats = optarg;
+		break;
+	case OPTION_CONFIG:
+		return load_config(load, optarg) < 0 ? EXIT_USAGE : -1; /* all is told */
+	case OPTION_CONTROL:
+		r = load_control(load, optarg, error, sizeof error);
+		break;
+	case OPTION_HELP:
+		print_help();
+		return EXIT_SUCCESS;
+	case OPTION_LISTEN:
+		r = load_server(load, optarg, error, sizeof error);
+		break;
+	case OPTION_QUIET:
+		settings->is_quiet = true;
+		break;
+	case OPTION_SEED:
+		r = load_seed(load, optarg, error, sizeof error);
+		break;
+	case OPTION_VERSION:
+		printf("modelhealth-sim %s\n", MODELHEALTH_VERSION);
+		return EXIT_SUCCESS;
+	default:
+		fprintf(stderr, "modelhealth-sim --help tells the options\n");
+		return EXIT_USAGE;
+	}
+	return r < 0 ? refuse(error) : -1;
+}
+
 /* Returns -1 to go on, or the exit status. */
 static int read_options(int argc, char **argv, struct load *load, struct settings *settings)
 {
-	enum {
-		OPTION_CHATS,
-		OPTION_CONFIG,
-		OPTION_CONTROL,
-		OPTION_HELP,
-		OPTION_LISTEN,
-		OPTION_QUIET,
-		OPTION_SEED,
-		OPTION_VERSION
-	};
-	static const struct option options[] = {
-		{ "chats", required_argument, NULL, OPTION_CHATS },
-		{ "config", required_argument, NULL, OPTION_CONFIG },
-		{ "control", required_argument, NULL, OPTION_CONTROL },
-		{ "help", no_argument, NULL, OPTION_HELP },
-		{ "listen", required_argument, NULL, OPTION_LISTEN },
-		{ "quiet", no_argument, NULL, OPTION_QUIET },
-		{ "seed", required_argument, NULL, OPTION_SEED },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{ 0 },
-	};
-	char error[ERROR_SIZE] = "";
-	int r = 0;
+	char error[ERROR_SIZE];
 	int option;
 
-	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case OPTION_CHATS:
-			settings->chats = optarg;
-			break;
-		case OPTION_CONFIG:
-			if (load_config(load, optarg) < 0)
-				return EXIT_USAGE;
-			break;
-		case OPTION_CONTROL:
-			r = load_control(load, optarg, error, sizeof error);
-			break;
-		case OPTION_HELP:
-			print_help();
-			return EXIT_SUCCESS;
-		case OPTION_LISTEN:
-			r = load_server(load, optarg, error, sizeof error);
-			break;
-		case OPTION_QUIET:
-			settings->is_quiet = true;
-			break;
-		case OPTION_SEED:
-			r = load_seed(load, optarg, error, sizeof error);
-			break;
-		case OPTION_VERSION:
-			printf("modelhealth-sim %s\n", MODELHEALTH_VERSION);
-			return EXIT_SUCCESS;
-		default:
-			fprintf(stderr, "modelhealth-sim --help tells the options\n");
-			return EXIT_USAGE;
-		}
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		int status = take_option(load, settings, option);
+
+		if (status >= 0)
+			return status;
 	}
-	if (r == 0 && optind < argc)
+	if (optind < argc) {
 		(void)snprintf(error, sizeof error, "unexpected argument \"%s\"", argv[optind]);
-	else if (r == 0 && load->n_scripts == 0)
-		(void)snprintf(error, sizeof error, "no server; --listen or --config gives one");
-	else if (r == 0)
-		return -1;
-	fprintf(stderr, "modelhealth-sim: %s\n", error);
-	return EXIT_USAGE;
+		return refuse(error);
+	}
+	return load->n_scripts > 0 ? -1 : refuse("no server; --listen or --config gives one");
 }
 
 static void print_record(void *ctx, const struct log_record *record)
