@@ -8,10 +8,7 @@
 
 #include "modelhealth/core/confcustom.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -27,24 +24,11 @@ static const char *const wake_choices[] = { "never", "allowed", NULL };
 
 /* ---- values of its own ---- */
 
-/* A finite number at the beginning of text; NULL without one. */
-static const char *take_number(const char *text, double *ret_number)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)text[text[0] == '-' ? 1 : 0]))
-		return NULL; /* strtod also takes "nan", "0x1" and blanks */
-	*ret_number = strtod(text, &end);
-	return isfinite(*ret_number) ? end : NULL;
-}
-
 static int parse_decimal(struct conf_scope *scope, const struct node *node, void *field)
 {
 	struct decimal *decimal = field;
-	const char *end =
-		node->type == NODE_SCALAR ? take_number(node->text, &decimal->value) : NULL;
 
-	if (!end || *end != '\0')
+	if (node->type != NODE_SCALAR || !conf_read_number(node->text, &decimal->value))
 		return conf_error(
 			scope, node, "expected a number like 0.98, got %s", conf_got(scope, node));
 	decimal->source = arena_strdup(conf_arena(scope), node->text);
@@ -72,12 +56,16 @@ static size_t read_numbers(const char *text, double *values, size_t max)
 	size_t n = 0;
 
 	for (text += strspn(text, between); *text; text += strspn(text, between)) {
-		double value;
+		char word[64];
+		size_t len = strcspn(text, between);
 
-		text = take_number(text, &value);
-		if (!text || (*text && !strchr(between, *text)) || n == max)
+		if (n == max || len >= sizeof word)
 			return 0;
-		values[n++] = value;
+		memcpy(word, text, len);
+		word[len] = '\0';
+		if (!conf_read_number(word, &values[n++]))
+			return 0;
+		text += len;
 	}
 	return n;
 }
@@ -87,11 +75,8 @@ static size_t read_items(const struct node *node, double *values, size_t max)
 	size_t n = 0;
 
 	for (const struct node *item = node->first_child; item; item = item->next) {
-		const char *end = item->type == NODE_SCALAR && n < max
-					  ? take_number(item->text, &values[n])
-					  : NULL;
-
-		if (!end || *end != '\0')
+		if (item->type != NODE_SCALAR || n == max ||
+			!conf_read_number(item->text, &values[n]))
 			return 0;
 		n++;
 	}

@@ -8,8 +8,6 @@
 #include "modelhealth/core/confcustom.h"
 
 #include <errno.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -54,21 +52,10 @@ static int parse_not_matches(
 	return conf_parse_regex(scope, node, &condition->not_matches);
 }
 
-/* A finite decimal number and nothing else. */
-static bool parse_number(const char *text, double *ret_number)
-{
-	char *end;
-
-	if (strspn(text, "+-.0123456789eE") != strlen(text) || text[0] == '\0')
-		return false;
-	*ret_number = strtod(text, &end);
-	return *end == '\0' && isfinite(*ret_number);
-}
-
 static int parse_bound(
 	struct conf_scope *scope, const struct node *node, bool *ret_has, double *ret_bound)
 {
-	*ret_has = node->type == NODE_SCALAR && parse_number(node->text, ret_bound);
+	*ret_has = node->type == NODE_SCALAR && conf_read_number(node->text, ret_bound);
 	return *ret_has ? 0
 			: conf_error(
 				  scope, node, "expected a number, got %s", conf_got(scope, node));
@@ -183,7 +170,7 @@ static bool observed_number(const struct observed *observed, double *ret_number)
 		return false;
 	memcpy(text, observed->text, observed->len);
 	text[observed->len] = '\0';
-	return parse_number(text, ret_number);
+	return conf_read_number(text, ret_number);
 }
 
 /* A quoted value equals strings only; a plain one also numbers of the same value, and true, false
@@ -195,7 +182,7 @@ static bool equals(const struct observed *observed, const struct wanted *wanted)
 	if (observed->kind != JSON_STRING && wanted->is_quoted)
 		return false;
 	if (observed->kind == JSON_NUMBER)
-		return parse_number(wanted->text, &a) && observed_number(observed, &b) &&
+		return conf_read_number(wanted->text, &a) && observed_number(observed, &b) &&
 		       !(a < b) && !(a > b);
 	if (observed->kind == JSON_NULL && strcmp(wanted->text, "~") == 0)
 		return true;

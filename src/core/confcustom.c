@@ -9,6 +9,8 @@
 #include "modelhealth/core/confvalue.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what was written ---- */
@@ -142,4 +144,15 @@ int conf_parse_text(struct conf_scope *scope, const struct node *node, const cha
 		return -EINVAL;
 	*ret_text = arena_strdup(conf_arena(scope), node->text);
 	return *ret_text ? 0 : -ENOMEM;
+}
+
+bool conf_read_number(const char *text, double *ret_number)
+{
+	char *end;
+
+	/* strtod alone would also take nan, 0x10 and blanks */
+	if (strspn(text, "+-.0123456789eE") != strlen(text) || text[0] == '\0')
+		return false;
+	*ret_number = strtod(text, &end);
+	return *end == '\0' && isfinite(*ret_number);
 }

@@ -6,22 +6,18 @@
  */
 #include "modelhealth/core/loadwatch.h"
 
+#include "modelhealth/core/confcustom.h"
+
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 
 /* ---- the keys ---- */
 
 static int parse_above(struct conf_scope *scope, const struct node *node, void *field)
 {
-	char *end = NULL;
-	double above = 0;
+	double above;
 
-	/* strtod alone would also take nan and 0x10. */
-	if (node->type == NODE_SCALAR && node->text[0] != '\0' &&
-		node->text[strspn(node->text, "0123456789.")] == '\0')
-		above = strtod(node->text, &end);
-	if (!end || *end != '\0')
+	if (node->type != NODE_SCALAR || !conf_read_number(node->text, &above) || above < 0)
 		return conf_error(
 			scope, node, "expected a number like 0.95, got %s", conf_got(scope, node));
 	*(double *)field = above;

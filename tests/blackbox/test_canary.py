@@ -600,6 +600,8 @@ def test_check_estimates_what_inferences_cost():
     ({"modes": None}, "modes"),
     ({"expect": {"embedding": {"min_cosine": 2}}}, "from -1 to 1"),
     ({"expect": {"embedding": {"golden": ["x"]}}}, "numbers"),
+    ({"expect": {"embedding": {"golden": "[0x10, 1]"}}}, "numbers"),
+    ({"expect": {"embedding": {"min_norm": "0x1"}}}, "expected a number"),
     ({"tokens_per_second": {"down_below": "fast"}}, "expected a number"),
 ])
 def test_mistakes_are_named(change, words):

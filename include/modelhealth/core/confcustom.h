@@ -34,3 +34,6 @@ int conf_parse_regex(struct conf_scope *scope, const struct node *node, struct r
 /* `severity: degraded | down`; NULL is down. */
 int conf_parse_severity(
 	struct conf_scope *scope, const struct node *node, enum verdict *ret_severity);
+
+/* Whether text is a finite decimal number and nothing else; reports nothing. */
+bool conf_read_number(const char *text, double *ret_number);
