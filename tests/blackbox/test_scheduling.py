@@ -178,7 +178,7 @@ def test_stopped_process_makes_no_burst_and_calls_nobody_down(server, start):
     first_half_second = [at for at in after if at - after[0] < 0.5]
     assert len(first_half_second) <= 2 * 40 + 4, "missed checks were made up for"
     for name, reasons in daemon.results_by_reason().items():
-        assert set(reasons) <= {"ok", "cancelled", "local_network", "internal"}, \
+        assert set(reasons) <= {"ok", "cancelled", "local_network", "internal", "stale"}, \
             f"{name}: {reasons}"
         assert daemon.endpoint(name)["state"] == "up"
     assert daemon.metric("modelhealth_pauses_total") == 1

@@ -10,8 +10,8 @@
 
 static void test_counts_by_reason_in_the_order_of_reasons(void **state)
 {
-	static const enum reason seen[] = { REASON_TIMEOUT_IDLE, REASON_OK, REASON_CANCELLED,
-		REASON_OK, REASON_SLOW, REASON_OK, REASON_TIMEOUT_IDLE };
+	static const enum reason seen[] = { REASON_TIMEOUT_IDLE, REASON_OK, REASON_STALE, REASON_OK,
+		REASON_SLOW, REASON_OK, REASON_TIMEOUT_IDLE };
 	struct tally tally = { 0 };
 
 	(void)state;
@@ -24,7 +24,7 @@ static void test_counts_by_reason_in_the_order_of_reasons(void **state)
 	assert_int_equal(tally_count(&tally, REASON_OK), 3);
 	assert_int_equal(tally_count(&tally, REASON_TIMEOUT_IDLE), 2);
 	assert_int_equal(tally_count(&tally, REASON_SLOW), 1);
-	assert_int_equal(tally_count(&tally, REASON_CANCELLED), 1);
+	assert_int_equal(tally_count(&tally, REASON_STALE), 1);
 	tally_fini(&tally);
 }
 
@@ -49,7 +49,7 @@ static void test_what_never_occurred_counts_nothing(void **state)
 	assert_int_equal(tally_count(&tally, REASON_OK), 0);
 	tally_add(&tally, REASON_SLOW);
 	assert_int_equal(tally_count(&tally, REASON_OK), 0);
-	assert_int_equal(tally_count(&tally, REASON_CANCELLED), 0);
+	assert_int_equal(tally_count(&tally, REASON_STALE), 0);
 	tally_fini(&tally);
 	assert_int_equal(tally.n, 0);
 }
