@@ -160,40 +160,70 @@ static bool is_listener(const char *text)
 	return is_ip(AF_INET, text, len);
 }
 
-static int parse_listen(struct conf_scope *scope, const struct node *node, void *field)
+/* A list of texts that are all what `expected` says. */
+static int parse_texts(struct conf_scope *scope, const struct node *node,
+	bool (*is_good)(const char *text), const char *expected, struct conf_strings *texts)
 {
-	static const struct conf_key as_list = { .name = "listen", .type = CONF_STRING_LIST };
-	struct conf_strings *listen = field;
+	static const struct conf_key as_list = { .name = "list", .type = CONF_STRING_LIST };
 	const struct node *item = node->type == NODE_SEQUENCE ? node->first_child : node;
-	int rc = conf_value_parse(scope, &as_list, node, listen);
+	int rc = conf_value_parse(scope, &as_list, node, texts);
 
-	if (rc < 0)
-		return rc;
-	if (listen->n == 0)
-		return conf_error(scope, node, "expected at least one listener");
-	for (size_t i = 0; i < listen->n; i++, item = item->next) {
-		if (!is_listener(listen->items[i]))
-			rc = conf_error(scope, item,
-				"expected an IP address with a port like 127.0.0.1:9877 or [::1]:9877, "
-				"or unix:/absolute/path; got %s",
+	for (size_t i = 0; rc != -ENOMEM && i < texts->n; i++, item = item->next) {
+		if (!item->is_bad && !is_good(texts->items[i]))
+			rc = conf_error(scope, item, "expected %s; got %s", expected,
 				conf_got(scope, item));
 	}
 	return rc;
 }
 
-static void print_listen(struct sbuf *out, const void *field)
+static void print_texts(struct sbuf *out, const void *field)
 {
-	const struct conf_strings *listen = field;
+	const struct conf_strings *texts = field;
 
-	for (size_t i = 0; i < listen->n; i++) {
+	for (size_t i = 0; i < texts->n; i++) {
 		sbuf_puts(out, i == 0 ? "[ " : ", ");
-		conf_print_string(listen->items[i], out);
+		conf_print_string(texts->items[i], out);
 	}
-	sbuf_puts(out, " ]");
+	sbuf_puts(out, texts->n == 0 ? "[]" : " ]");
+}
+
+static int parse_listen(struct conf_scope *scope, const struct node *node, void *field)
+{
+	struct conf_strings *listen = field;
+	int rc = parse_texts(scope, node, is_listener,
+		"an IP address with a port like 127.0.0.1:9877 or [::1]:9877, or "
+		"unix:/absolute/path",
+		listen);
+
+	return rc == 0 && listen->n == 0 ? conf_error(scope, node, "expected at least one listener")
+					 : rc;
 }
 
 const struct conf_custom conf_listen = {
 	.parse = parse_listen,
-	.print = print_listen,
+	.print = print_texts,
 	.schema = "{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
+};
+
+/* ---- names of hosts ---- */
+
+static bool is_host_name(const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789.-_";
+
+	return text[0] != '\0' && text[strspn(text, letters)] == '\0';
+}
+
+static int parse_hosts(struct conf_scope *scope, const struct node *node, void *field)
+{
+	return parse_texts(scope, node, is_host_name,
+		"the name of a host like health.internal, without scheme and port", field);
+}
+
+const struct conf_custom conf_host_names = {
+	.parse = parse_hosts,
+	.print = print_texts,
+	.schema = "{\"type\":[\"array\",\"string\",\"null\"],\"items\":{\"type\":\"string\","
+		  "\"pattern\":\"^[A-Za-z0-9._-]+$|[$][{]\"}}",
 };

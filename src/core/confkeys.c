@@ -39,7 +39,7 @@ static const struct conf_key status_keys[] = {
 	  .example = "[ 127.0.0.1:9877, unix:/run/modelhealthd/status.sock ]",
 	  .is_shown = true,
 	  .help = "Where the status port listens: an IP address with a port ([::1]:9877 for IPv6), or unix: and the path of a socket. Reload and checks on demand are served on unix sockets alone." },
-	{ .name = "allowed_hosts", .type = CONF_STRING_LIST,
+	{ .name = "allowed_hosts", .type = CONF_CUSTOM, .custom = &conf_host_names,
 	  .offset = offsetof(struct config, allowed_hosts), .effect = EFFECT_UPDATE,
 	  .fallback = "[]", .example = "[ health.internal ]",
 	  .help = "Names by which clients may call the status port, besides IP addresses and localhost. Requests with another Host are refused, so that no web page can reach the port by DNS rebinding." },

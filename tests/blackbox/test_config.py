@@ -245,6 +245,8 @@ WRONG = {
     "bad_status_range": (endpoint("expect: { status: [ 299-200 ] }"), 5, ["status"]),
     "bad_listen": ("status: { listen: [ nonsense ] }\n" + endpoint(), 1, ["listen"]),
     "bad_deny": ("deny_addresses: [ 10.0.0.0/99 ]\n" + endpoint(), 1, ["deny_addresses"]),
+    "allowed_host_port": ("status: { allowed_hosts: [ 'health.internal:80' ] }\n" + endpoint(), 1,
+                          ["allowed_hosts", "without scheme and port"]),
     "deny_nothing": ("deny_addresses:\n" + endpoint(), 1, ["deny_addresses"]),
     "body_nothing": (endpoint("expect: { body: }"), 5, ["body"]),
     "body_empty": (endpoint('expect: { body: { contains: "" } }'), 5, ["contains"]),
