@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 
 from hostile import Server, answering
@@ -72,6 +73,17 @@ def missing():
     done = subprocess.run(["unshare", *Namespace.user(), "--net", "--mount", "true"],
                           capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else f"no namespaces here: {done.stderr.strip()}"
+
+
+@contextlib.contextmanager
+def opened():
+    """A namespace with a directory of its own, for a while."""
+    with tempfile.TemporaryDirectory(prefix="mh-ns-") as directory:
+        space = Namespace(directory)
+        assert space.ready, "the namespace helper did not start"
+        space.directory = directory
+        yield space
+        space.close()
 
 
 # ---- the inside ----

@@ -2,8 +2,6 @@
 """Strings that hurt displays, through every output (E17, H10, H11)."""
 
 import json
-import shutil
-import tempfile
 
 import pytest
 
@@ -82,14 +80,11 @@ def journal():
     if namespace.missing():
         yield None
         return
-    directory = tempfile.mkdtemp(prefix="mh-ns-")
-    space = namespace.Namespace(directory)
-    sink = DatagramSink(f"{directory}/socket")
-    sink.wrapper = space.wrapper("--mount")
-    yield sink
-    sink.close()
-    space.close()
-    shutil.rmtree(directory)
+    with namespace.opened() as space:
+        sink = DatagramSink(f"{space.directory}/socket")
+        sink.wrapper = space.wrapper("--mount")
+        yield sink
+        sink.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Name servers that hang, lie and flap (E15), in a network of our own."""
 
-import shutil
-import tempfile
-
 import pytest
 
 import namespace
@@ -44,12 +41,8 @@ def network():
     reason = namespace.missing()
     if reason:
         pytest.skip(reason)
-    directory = tempfile.mkdtemp(prefix="mh-ns-")
-    running = namespace.Namespace(directory)
-    assert running.ready, "the namespace helper did not start"
-    yield running
-    running.close()
-    shutil.rmtree(directory)
+    with namespace.opened() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import foreign
 from attacks import Attack, attack_round, reasons
 from h2 import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS,
                 STATUS_200, frame, literal, read_request)
 from harness import free_port, last_of, run_daemon
 from hostile import server_context
-from test_peers import Peer, find
 
 FIXTURES = Path(__file__).resolve().parents[1] / "data/fixtures"
 
@@ -332,19 +332,6 @@ def test_a_real_health_service_over_tls(start, real, pki):
 # ---- nginx in front ----
 
 NGINX = """
-daemon off;
-master_process off;
-worker_processes 1;
-pid {directory}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
   server {{
     listen 127.0.0.1:{plain} http2;
     location / {{ grpc_pass grpc://127.0.0.1:{backend}; }}
@@ -359,26 +346,17 @@ http {{
     listen 127.0.0.1:{dead} http2;
     location / {{ grpc_pass grpc://127.0.0.1:1; }}
   }}
-}}
 """
 
 
 @contextlib.contextmanager
 def nginx_in_front(backend, pki):
-    directory = tempfile.mkdtemp(prefix="mh-grpc-")
     ports = {"plain": free_port(), "tls": free_port(), "dead": free_port()}
-    path = os.path.join(directory, "nginx.conf")
-    os.chmod(directory, 0o755)
-    with open(path, "w", encoding="ascii") as file:
-        file.write(NGINX.format(directory=directory, certificate=pki.good[0], key=pki.good[1],
-                                backend=backend, **ports))
-    peer = Peer(directory, find("nginx"), "-p", directory, "-e", "stderr", "-c", path)
-    try:
+    servers = NGINX.format(certificate=pki.good[0], key=pki.good[1], backend=backend, **ports)
+    with (tempfile.TemporaryDirectory(prefix="mh-grpc-") as directory,
+          foreign.nginx(directory, servers) as peer):
         peer.wait_port(ports["plain"])
         yield ports
-    finally:
-        peer.close()
-        shutil.rmtree(directory)
 
 
 def test_nginx_in_front_of_a_real_server(start, real, pki):

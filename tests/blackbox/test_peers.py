@@ -3,28 +3,14 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 
 import pytest
 
-from harness import (free_port, http_endpoint, last_of, raw_exchange, raw_status, tcp_endpoint,
-                     wait_until)
+import foreign
+from harness import (free_port, http_endpoint, last_of, raw_exchange, raw_status, tcp_endpoint)
 
 NGINX = """
-daemon off;
-master_process off;
-worker_processes 1;
-pid {directory}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 512; }}
-http {{
-  access_log {directory}/access.log combined;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
   log_format protocol '$server_protocol $request_uri';
   server {{
     listen 127.0.0.1:{plain};
@@ -43,7 +29,6 @@ http {{
     access_log {directory}/protocol.log protocol;
     location / {{ return 200 'ok over tls'; }}
   }}
-}}
 """
 
 HAPROXY = """
@@ -75,34 +60,21 @@ backend plain
 """
 
 
-def find(name):
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    if not path:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-class Peer:
-    """A foreign server process with its own directory and log."""
-
-    def __init__(self, directory, *command):
-        self.log = os.path.join(directory, "stderr")
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
-
-    def wait_port(self, port):
-        def answers():
-            assert self.process.poll() is None, open(self.log, encoding="utf-8").read()
-            try:
-                return raw_exchange(("127.0.0.1", port), b"GET / HTTP/1.0\r\n\r\n", 1) is not None
-            except OSError:
-                return False
-        wait_until(answers, 10, f"a server on port {port}")
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(10)
+STATUS_BEHIND = """
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 2s
+  timeout server 2s
+  option httpchk
+  http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost
+  http-check expect status 200
+frontend front
+  bind 127.0.0.1:{front}
+  default_backend us
+backend us
+  server us 127.0.0.1:{us} check inter 200ms
+"""
 
 
 @pytest.fixture(scope="module")
@@ -114,32 +86,21 @@ def directory():
 
 @pytest.fixture(scope="module")
 def nginx(directory, pki):
-    binary = find("nginx")
     ports = {"plain": free_port(), "tls": free_port()}
-    path = os.path.join(directory, "nginx.conf")
     with open(os.path.join(directory, "page"), "w", encoding="ascii") as file:
         file.write("hello " * 2000)
-    os.chmod(directory, 0o755)
-    with open(path, "w", encoding="ascii") as file:
-        file.write(NGINX.format(directory=directory, certificate=pki.good[0], key=pki.good[1],
-                                **ports))
-    peer = Peer(directory, binary, "-p", directory, "-e", "stderr", "-c", path)
-    peer.wait_port(ports["plain"])
-    yield ports
-    peer.close()
+    servers = NGINX.format(directory=directory, certificate=pki.good[0], key=pki.good[1], **ports)
+    with foreign.nginx(directory, servers) as peer:
+        peer.wait_port(ports["plain"])
+        yield ports
 
 
 @pytest.fixture(scope="module")
 def haproxy(directory, nginx):
-    binary = find("haproxy")
     ports = {"front": free_port(), "dead": free_port(), "tcp": free_port()}
-    path = os.path.join(directory, "haproxy.cfg")
-    with open(path, "w", encoding="ascii") as file:
-        file.write(HAPROXY.format(real=nginx["plain"], **ports))
-    peer = Peer(directory, binary, "-db", "-f", path)
-    peer.wait_port(ports["front"])
-    yield ports
-    peer.close()
+    with foreign.haproxy(directory, HAPROXY.format(real=nginx["plain"], **ports)) as peer:
+        peer.wait_port(ports["front"])
+        yield ports
 
 
 PATIENT = {"timeout": {"connect": "3s", "first_byte": "3s", "idle": "3s", "total": "3s"}}
@@ -201,25 +162,14 @@ def test_haproxy_in_front(start, haproxy):
 
 def test_haproxy_checks_our_status_port(start, directory, nginx):
     """A load balancer that health-checks and forwards to us gets answers it can use."""
-    binary = find("haproxy")
     daemon = start({"endpoints": [
         http_endpoint("through", f"http://127.0.0.1:{nginx['plain']}/health", **PATIENT)]})
     front = free_port()
-    path = os.path.join(directory, "status.cfg")
-    with open(path, "w", encoding="ascii") as file:
-        file.write(f"defaults\n  mode http\n  timeout connect 1s\n  timeout client 2s\n"
-                   f"  timeout server 2s\n  option httpchk\n  http-check send meth GET uri /healthz"
-                   f" ver HTTP/1.1 hdr Host localhost\n  http-check expect status 200\n"
-                   f"frontend front\n  bind 127.0.0.1:{front}\n  default_backend us\n"
-                   f"backend us\n  server us 127.0.0.1:{daemon.port} check inter 200ms\n")
-    peer = Peer(directory, binary, "-db", "-f", path)
-    try:
+    with foreign.haproxy(directory, STATUS_BEHIND.format(front=front, us=daemon.port)) as peer:
         peer.wait_port(front)
         reply = raw_exchange(("127.0.0.1", front), b"GET /api/v1/status HTTP/1.1\r\n"
                              b"Host: localhost\r\nConnection: close\r\n\r\n")
         assert raw_status(reply) == 200, reply[:300]
-    finally:
-        peer.close()
 
 
 def test_promtool_accepts_our_metrics(start, server, promtool):

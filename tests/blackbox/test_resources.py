@@ -4,9 +4,7 @@
 import errno
 import os
 import resource
-import shutil
 import socket
-import tempfile
 import time
 
 import pytest
@@ -135,14 +133,10 @@ def journal_space():
     reason = namespace.missing()
     if reason:
         pytest.skip(reason)
-    directory = tempfile.mkdtemp(prefix="mh-ns-")
-    space = namespace.Namespace(directory)
-    space.directory = directory
-    # Only the mounts: the network stays the test's own.
-    space.mounts = space.wrapper("--mount")
-    yield space
-    space.close()
-    shutil.rmtree(directory)
+    with namespace.opened() as space:
+        # Only the mounts: the network stays the test's own.
+        space.mounts = space.wrapper("--mount")
+        yield space
 
 
 def flipping(state):
