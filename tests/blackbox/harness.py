@@ -536,6 +536,12 @@ class Daemon:
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 
+    def cpu_seconds(self):
+        """Used so far, in user mode and in the kernel."""
+        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def signals(self, what):
         """The numbers in a set of /proc/PID/status: SigIgn, SigBlk or SigCgt."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:

@@ -313,12 +313,19 @@ def drip_trailer(peer):
 # ---- E3: encodings ----
 
 
-def gzip_bomb(megabytes):
-    """A stream that inflates to that many MiB."""
-    packer = zlib.compressobj(1, wbits=31)
-    zeros = bytes(1 << 20)
-    pieces = [packer.compress(zeros) for _ in range(megabytes)]
-    return b"".join(pieces) + packer.flush()
+def bomb(wbits, megabytes=1024):
+    """A stream that inflates to a GiB: a MiB of zeros that depends on nothing before it, again and
+    again. It ends without the sum that nobody should come to see."""
+    packer = zlib.compressobj(9, wbits=wbits)
+    head = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + again * (megabytes - 1)
+
+
+def zstd_bomb(megabytes=1024):
+    """The same in zstd: each four bytes say 128 KiB of zeros."""
+    block = (1 << 1 | (128 << 10) << 3).to_bytes(3, "little") + b"\0"
+    return b"\x28\xb5\x2f\xfd\x00\x38" + block * (8 * megabytes)
 
 
 def stacked_gzip(levels, payload=b"ok"):
@@ -333,9 +340,10 @@ def encoded(name, encoding, body):
 
 
 encoded("gzip_good", "gzip", gzip.compress(b"ok"))
-encoded("gzip_bomb", "gzip", gzip_bomb(64))
-encoded("gzip_bomb_twice", "gzip, gzip", gzip.compress(gzip_bomb(64)))
-encoded("deflate_bomb", "deflate", zlib.compress(bytes(1 << 26), 1))
+encoded("gzip_bomb", "gzip", bomb(31))
+encoded("gzip_bomb_twice", "gzip, gzip", gzip.compress(bomb(31)))
+encoded("deflate_bomb", "deflate", bomb(15))
+encoded("zstd_bomb", "zstd", zstd_bomb())
 encoded("gzip_five_deep", "gzip, gzip, gzip, gzip, gzip", stacked_gzip(5))
 encoded("gzip_six_deep", "gzip, gzip, gzip, gzip, gzip, gzip", stacked_gzip(6))
 encoded("encodings_many", ", ".join(["gzip"] * 500), stacked_gzip(1))

@@ -4,6 +4,7 @@
 import pytest
 
 from attacks import Attack, TOTAL_SECONDS, attack_round
+from harness import PATIENCE
 
 SLOW = {"at_least": TOTAL_SECONDS - 0.05}
 
@@ -25,11 +26,14 @@ DRIPS = [
 
 # We ask for identity; what comes encoded nevertheless is either decoded under the cap or refused.
 REFUSED = "body_too_large|decode_error"
-ENCODINGS = [
-    Attack("gzip_good", "ok|decode_error"),
+BOMBS = [
     Attack("gzip_bomb", REFUSED),
     Attack("gzip_bomb_twice", REFUSED),
     Attack("deflate_bomb", REFUSED),
+    Attack("zstd_bomb", REFUSED),
+]
+ENCODINGS = BOMBS + [
+    Attack("gzip_good", "ok|decode_error"),
     Attack("gzip_five_deep", "ok|decode_error"),
     Attack("gzip_six_deep", "decode_error"),
     Attack("encodings_many", "decode_error"),
@@ -70,6 +74,19 @@ def test_hostile_body_ends_with_its_reason(played, attack):
 def test_endless_body_is_hung_up_at_the_cap(played, server, attack):
     assert server.most_sent[attack.name] <= BODY_CAP + BUFFERED
     assert played.last(attack.name)["timings"]["total_seconds"] <= TOTAL_SECONDS
+
+
+def test_bombs_cost_little_memory_and_time(server):
+    """A GiB each, in a MiB or less: no more than the cap of it is ever unpacked."""
+    copies = [Attack(f"{attack.name}-{number}", attack.reasons, behaviour=attack.name)
+              for attack in BOMBS for number in range(COPIES)]
+    with attack_round(server, copies) as result:
+        for attack in copies:
+            result.assert_attack(attack)
+        checks = sum(sum(result.daemon.results_total(attack.name).values()) for attack in copies)
+        assert result.daemon.cpu_seconds() / checks <= 0.05 * PATIENCE
+        grown = result.daemon.rss_bytes() - result.rss_before
+        assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.quarantine_bytes()
 
 
 def test_many_endless_bodies_at_once_cost_little_memory(server):

@@ -137,7 +137,8 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb_is_rejected_quickly(files, name):
-    assert_rejected(files, BOMBS[name](), seconds=1.0)
+    # Each of 50,000 keys is unknown, and what was meant is looked for.
+    assert_rejected(files, BOMBS[name](), seconds=1.0 if name == "many_keys" else 0.05)
 
 
 def test_bomb_costs_little_memory(files):

@@ -123,7 +123,7 @@ def test_text_table_has_one_line_an_endpoint(shown):
     text = shown.get("/").text
     for place, name in CASES:
         lines = [line for line in text.split("\n") if line.split(" ")[0] == f"{place}-{name}"]
-        assert len(lines) <= 1
+        assert len(lines) == 1
     assert not CONTROL.search(text.replace("\n", " "))
 
 

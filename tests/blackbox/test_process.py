@@ -203,10 +203,17 @@ def test_end_under_load_is_quick_and_calls_nobody_down(server, start, number):
 
 
 def test_second_signal_ends_at_once(server, start):
+    """The first one gives a client that is being served a second to finish."""
     daemon = start({"endpoints": [http_endpoint("fine", server.url("healthy"))]})
-    daemon.signal(signal.SIGTERM)
-    daemon.signal(signal.SIGTERM)
-    daemon.process.wait(5)
+    with socket.create_connection(daemon.tcp) as client:
+        client.sendall(b"GET /metrics HT")
+        wait_until(lambda: daemon.status_json()["self"]["http_clients"] == 2, 5, "the client")
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: daemon.notified("STOPPING") == "1", 5, "STOPPING=1")
+        asked = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        daemon.process.wait(5)
+        assert time.monotonic() - asked <= 0.5
     daemon.stopped = True
 
 
@@ -237,7 +244,9 @@ def test_no_standard_descriptors_at_all_do_no_harm(tmp_path):
     os.chmod(config, 0o600)
     shell = subprocess.run(
         ["sh", "-c", '"$0" --config "$1" <&- >&- 2>&- & '
-         'for i in $(seq 500); do [ -e /proc/$!/fd/9 ] && break; sleep 0.01; done; '
+         # until it obeys SIGTERM
+         'for i in $(seq 500); do grep -q "^SigCgt:.*[4-7c-f]...$" /proc/$!/status && break; '
+         'sleep 0.01; done; '
          'readlink /proc/$!/fd/0 /proc/$!/fd/1 /proc/$!/fd/2; kill $!; wait $!',
          binary(), str(config)], capture_output=True, text=True, check=False, timeout=30)
     assert shell.stdout.split() == ["/dev/null"] * 3
