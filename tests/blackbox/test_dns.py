@@ -71,10 +71,13 @@ def test_name_server_fault_has_its_reason(played, name):
 
 
 def test_hung_names_end_at_the_connect_timeout(played):
+    waits = []
     for name in HUNG:
         last = last_of(played.listed[name])
         assert last["reason"] == "dns_timeout"
-        assert 0.55 <= last["timings"]["total_seconds"] <= 0.9
+        waits.append(last["timings"]["total_seconds"])
+    # What the resolver has just given up is refused at once, for a second.
+    assert 0.55 <= max(waits) <= 0.9, waits
     assert last_of(played.listed["tcp"])["reason"] == "dns_timeout"
 
 
