@@ -112,6 +112,19 @@ def test_a_kept_connection_is_really_reused(server, start):
     assert "connect_seconds" not in last["timings"] or last["timings"]["connect_seconds"] == 0
 
 
+def test_connections_that_die_between_checks_make_nobody_down(server, start):
+    """E11: a thousand checks that each find the connection of the one before dead."""
+    ways = [attack.name for attack in REUSED]
+    daemon = start({"limits": {"per_host": 64}, "endpoints": [
+        http_endpoint(f"{way}-{number}", server.url(way), reuse=True, interval="100ms", fall=1)
+        for way in ways for number in range(7)]})
+    daemon.wait_checked(checks=1000 // 21 + 1, seconds=30)
+    results = daemon.results_by_reason()
+    assert all(set(reasons) == {"ok"} for reasons in results.values()), results
+    assert sum(reasons["ok"] for reasons in results.values()) >= 1000
+    assert all(server.connections[way] >= 300 for way in ways), server.connections
+
+
 def test_connections_are_fresh_by_default(played):
     assert all(played.last(name)["reused"] is False
                for name in played.endpoints if name.startswith("canary"))
