@@ -262,7 +262,7 @@ bool httpd_is_short_of_memory(const struct httpd *server)
 {
 	struct memory memory = measure_memory(server);
 
-	return memory.rendered + memory.unsent >= MAX_HELD;
+	return !TAILQ_EMPTY(&server->jobs) && memory.rendered + memory.unsent >= MAX_HELD;
 }
 
 void httpd_end_job(struct httpd_request *request)
