@@ -190,6 +190,8 @@ class Daemon(Running):
                 raise Broken(f"GET {path} gave {response.status}")
             for line in response:
                 yield line.decode()
+            if response.length:
+                raise Broken(f"GET {path} was cut off")
 
 
 def end_by_exception(signal_number, _):
