@@ -108,12 +108,9 @@ class Bench:
                    "modelhealthd did not end its first round", step=0.1)
 
     def window(self, daemon, load, holes=0, during=None, seconds=None):
-        """Measures for the given seconds while during() is called over and over. Our own large
-        scrapes stay outside of the time in which CPU and checks are counted."""
+        """Measures for the given seconds while during() is called over and over."""
         seconds = seconds or self.options.seconds
         during = during or (lambda: time.sleep(min(1, seconds)))
-        before, scraped_at = scrape(daemon), time.monotonic()
-        time.sleep(self.settle_seconds)
         checks, cpu = daemon.checks_total(), cpu_seconds(daemon.process.pid)
         began = time.monotonic()
         while time.monotonic() < began + seconds:
@@ -123,11 +120,7 @@ class Bench:
         checks = status["self"]["checks_total"] - checks
         cpu = cpu_seconds(daemon.process.pid) - cpu
         rss = rss_mb(daemon.process.pid)
-        after = scrape(daemon)
-        scraped_at = time.monotonic() - scraped_at
         endpoints = status["endpoints"]
-        lateness = "modelhealth_check_lateness_seconds_bucket"
-        skipped = "modelhealth_check_overruns_total"
         return {
             "endpoints": load.endpoints,
             "interval_s": load.interval,
@@ -135,15 +128,29 @@ class Bench:
             "rate": checks / elapsed,
             "cpu_us_per_check": cpu / checks * 1e6 if checks else 0,
             "core_percent": cpu / elapsed * 100,
-            "late_p50_ms": quantile(before, after, lateness, 0.50) * 1e3,
-            "late_p99_ms": quantile(before, after, lateness, 0.99) * 1e3,
-            "late_max_ms": after.values["modelhealth_check_lateness_max_seconds"] * 1e3,
-            "turn_max_ms": after.values["modelhealth_loop_stall_max_seconds"] * 1e3,
+            "late_max_ms": status["self"]["lateness_max_seconds"] * 1e3,
+            "turn_max_ms": status["self"]["loop_stall_max_seconds"] * 1e3,
             "queued": status["self"]["checks_queued"],
-            "skipped_per_s": (after.values[skipped] - before.values[skipped]) / scraped_at,
             "rss_mb": rss,
             "kib_per_endpoint": max(0, rss - BASE_MB) * 1024 / load.endpoints,
             "wrong": abs(endpoints["down"] - holes) + abs(endpoints["up"] + holes - endpoints["total"]),
+        }
+
+    def scraped_window(self, daemon, load, **how):
+        """With what only /metrics tells. Our own large scrapes stay outside of the time in which
+        CPU and checks are counted."""
+        before, began = scrape(daemon), time.monotonic()
+        time.sleep(self.settle_seconds)
+        row = self.window(daemon, load, **how)
+        after = scrape(daemon)
+        elapsed = time.monotonic() - began
+        lateness = "modelhealth_check_lateness_seconds_bucket"
+        skipped = "modelhealth_check_overruns_total"
+        return {
+            **row,
+            "late_p50_ms": quantile(before, after, lateness, 0.50) * 1e3,
+            "late_p99_ms": quantile(before, after, lateness, 0.99) * 1e3,
+            "skipped_per_s": (after.values[skipped] - before.values[skipped]) / elapsed,
         }
 
     def run_daemon(self, name, load=None, url=None, extra="", holes=0, expect=""):
@@ -151,7 +158,7 @@ class Bench:
         with self.daemon(name, load, url, extra, expect) as daemon:
             start = daemon.start()
             self.warm_up(daemon, load)
-            row = self.window(daemon, load, holes)
+            row = self.scraped_window(daemon, load, holes=holes)
         return {**row, "start_ms": start * 1e3}
 
     def run_raw(self, load, *arguments):

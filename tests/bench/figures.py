@@ -5,8 +5,7 @@ import re
 
 # Those of the daemon itself and one counter of each check. The rest, millions of lines when there
 # are many endpoints, is not looked at.
-WANTED = ("modelhealth_check_lateness_", "modelhealth_check_overruns_total",
-          "modelhealth_loop_stall_max_seconds")
+WANTED = ("modelhealth_check_lateness_seconds_bucket", "modelhealth_check_overruns_total")
 SAMPLE = re.compile(r'^(\w+)(?:\{(.*)\})? (\S+)$')
 
 

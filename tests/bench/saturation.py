@@ -38,7 +38,7 @@ def offer(bench, mode, name, rate):
         daemon.start()
         pin(daemon.process, sorted(bench.processors)[:1])
         bench.warm_up(daemon, load)
-        row = bench.window(daemon, load, seconds=bench.options.seconds / 4)
+        row = bench.scraped_window(daemon, load, seconds=bench.options.seconds / 4)
     row["offered"] = load.rate
     row["reached"] = row["rate"] / load.rate
     row["accounted"] = (row["rate"] + row["skipped_per_s"]) / load.rate
