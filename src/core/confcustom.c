@@ -8,6 +8,7 @@
 #include "modelhealth/core/conflist.h"
 #include "modelhealth/core/confvalue.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -26,6 +27,17 @@ static bool is_credential(const struct node *node)
 	return node->key && conf_is_secret_name(node->key) && strncmp(node->key, "auth_", 5) != 0;
 }
 
+/* Whether a text that stood without quotes can do so between braces too, where a comma ends it. */
+static bool is_bare_in_flow(const char *text)
+{
+	size_t len = strlen(text);
+	bool is_marked = strchr("-?:", text[0]) && !isalnum((unsigned char)text[len > 0]);
+
+	return len > 0 && !is_marked && !strchr(" #&*!|>'\"%@`", text[0]) &&
+	       !strpbrk(text, ",[]{}\n\t") && !strstr(text, ": ") && !strstr(text, " #") &&
+	       !strchr(": ", text[len - 1]);
+}
+
 static void write_node(const struct node *node, enum openness openness, struct sbuf *out)
 {
 	const struct node *child = node->first_child;
@@ -39,7 +51,8 @@ static void write_node(const struct node *node, enum openness openness, struct s
 		return;
 	}
 	if (node->type == NODE_SCALAR) {
-		if (node->is_quoted || node->is_secret)
+		if (node->is_quoted || node->is_secret ||
+			(!node_is_null(node) && !is_bare_in_flow(node->shown)))
 			conf_print_string(node->shown, out);
 		else
 			sbuf_puts(out, node->shown);
@@ -77,7 +90,7 @@ void conf_print_source(struct sbuf *out, const void *field)
 {
 	const char *const *source = field;
 
-	sbuf_puts(out, *source ? *source : "");
+	conf_print_escaped(*source ? *source : "", out);
 }
 
 /* ---- values ---- */

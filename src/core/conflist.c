@@ -65,7 +65,7 @@ void conf_list_print(const struct config *config, _unused_ const struct conf_key
 
 	for (size_t i = 0; i < list->n; i++) {
 		sbuf_puts(out, i == 0 ? "[ " : ", ");
-		conf_print_string(conf_shown_text(config, list->items[i]), out);
+		conf_print_text(conf_shown_text(config, list->items[i]), out);
 	}
 	sbuf_puts(out, list->n == 0 ? "[]" : " ]");
 }
@@ -196,7 +196,7 @@ void conf_map_print(_unused_ const struct config *config, _unused_ const struct 
 		sbuf_puts(out, i == 0 ? "{ " : ", ");
 		conf_print_string(pair->name, out);
 		sbuf_puts(out, ": ");
-		conf_print_string(pair->is_secret ? SECRET_MASK : secret_expose(pair->value), out);
+		conf_print_text(pair->is_secret ? SECRET_MASK : secret_expose(pair->value), out);
 	}
 	sbuf_puts(out, map->n == 0 ? "{}" : " }");
 }
@@ -285,7 +285,7 @@ void conf_labels_print(_unused_ const struct config *config, _unused_ const stru
 		sbuf_puts(out, i == 0 ? "{ " : ", ");
 		conf_print_string(labels->items[i].name, out);
 		sbuf_puts(out, ": ");
-		conf_print_string(labels->items[i].value, out);
+		conf_print_text(labels->items[i].value, out);
 	}
 	sbuf_puts(out, labels->n == 0 ? "{}" : " }");
 }

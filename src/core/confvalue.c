@@ -123,6 +123,24 @@ void conf_print_string(const char *text, struct sbuf *out)
 		jw_string(&jw, text); /* every JSON string is a YAML string */
 }
 
+void conf_print_escaped(const char *text, struct sbuf *out)
+{
+	for (; *text; text++) {
+		if (strncmp(text, "${", 2) == 0)
+			sbuf_putc(out, '$');
+		sbuf_putc(out, *text);
+	}
+}
+
+void conf_print_text(const char *text, struct sbuf *out)
+{
+	_cleanup_(sbuf_fini) struct sbuf escaped = SBUF_INIT;
+
+	conf_print_escaped(text, &escaped);
+	conf_print_string(sbuf_str(&escaped), out);
+	out->failed |= escaped.failed;
+}
+
 static int compare_hidden(const void *key, const void *element)
 {
 	const char *value = key;
@@ -265,6 +283,12 @@ static int parse_template(struct conf_scope *scope, _unused_ const struct conf_k
 	const struct node *node, void *field)
 {
 	return keep_pattern(scope, node, field);
+}
+
+static void print_text(const struct config *config, _unused_ const struct conf_key *key,
+	const void *field, struct sbuf *out)
+{
+	conf_print_text(conf_shown_text(config, *(const char *const *)field), out);
 }
 
 static void print_string(const struct config *config, _unused_ const struct conf_key *key,
@@ -494,7 +518,7 @@ static const struct conf_value_type types[] = {
 		.schema = "{\"type\":\"string\",\"pattern\":\"^[1-9][0-9]*/" UNITS "|[$][{]\"}" },
 	[CONF_STRING] = { .noun = "a text",
 		.parse = parse_string,
-		.print = print_string,
+		.print = print_text,
 		.is_set = has_pointer,
 		.hash = hash_string,
 		.is_scalar = true,

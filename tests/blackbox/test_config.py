@@ -489,6 +489,25 @@ def test_dumped_config_loads_again(files):
     assert second.stdout == first.stdout
 
 
+def test_dumped_texts_mean_the_same_again(files):
+    """What needs no quotes in a block needs them between braces, and $${ stays what it is."""
+    text = endpoint("headers: { X-A: '$${env:HOME}' }", "labels: { a: '$${x}' }",
+                    "models: [ '$${y}', plain ]", "body: '$${z} ${name}'",
+                    "variables: { name: '$${v}' }", "expect:", "  body:",
+                    "    contains: hello, world ] }", "    matches: ^[a-z]{2,3}, $",
+                    "  header: { X-B: '$${env:NONE}' }", "  json:", "    /a: 'x, y'", "    /b: x, y",
+                    "    /c: ${env:WEIRD}", "    /d: -1.50", "    /e: null", "    /f: a b")
+    environment = {"WEIRD": "q, r: s # t"}
+    path = files.write("main.yaml", text)
+    first = run_daemon("--dump-config", "--config", path, env=environment)
+    assert first.returncode == 0, first.stderr
+    for part in ('"$${env:HOME}"', '"hello, world ] }"', '/a: "x, y"', '/d: -1.50', '/f: a b'):
+        assert part in first.stdout
+    files.write("main.yaml", first.stdout)
+    second = run_daemon("--dump-config", "--config", path)
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+
+
 # ---- Y8: a bad reload changes nothing ----
 
 

@@ -54,6 +54,12 @@ const char *conf_shown_text(const struct config *config, const char *text);
 /* Appends text as a YAML scalar that reads back as the same string. */
 void conf_print_string(const char *text, struct sbuf *out);
 
+/* The same of a text in which ${ is nothing but these characters. */
+void conf_print_text(const char *text, struct sbuf *out);
+
+/* Appends text with $${ for ${, so that it is read as it is. */
+void conf_print_escaped(const char *text, struct sbuf *out);
+
 /* Mixes the tree below node into seed, as it is written. */
 uint64_t conf_hash_tree(const struct node *node, uint64_t seed);
 
