@@ -2,7 +2,7 @@
 """Other checkers beside modelhealthd: same targets, same pace, one after the other.
 
 All are measured in the same way: CPU and memory by the kernel, checks by what the simulator was
-asked. A peer whose program is not installed is left out.
+asked, as far as a verdict came of it. A peer whose program is not installed is left out.
 """
 
 import contextlib
@@ -26,6 +26,12 @@ class Peer:
     """One or more processes; wrong() tells how many endpoints they hold for bad."""
 
     packages = {}  # program: package of Debian
+
+    @staticmethod
+    def verdicts(asked, seconds):
+        """Of so many requests in the seconds until now."""
+        del seconds
+        return asked
 
     def __init__(self, bench, name, load):
         self.directory = bench.directory / name
@@ -131,15 +137,21 @@ class Blackbox(Peer):
         wait_until(lambda: get_local(self.prometheus_port, "/-/ready")[0] == 200, prometheus,
                    "prometheus did not start")
 
+    def query(self, words):
+        path = "/api/v1/query?query=" + urllib.parse.quote(words)
+        result = json.loads(get_local(self.prometheus_port, path)[1])["data"]["result"]
+        return int(result[0]["value"][1]) if result else 0
+
     def wrong(self):
-        query = urllib.parse.quote("sum(probe_success)")
-        answer = json.loads(get_local(self.prometheus_port, f"/api/v1/query?query={query}")[1])
-        result = answer["data"]["result"]
-        return self.load.endpoints - (int(result[0]["value"][1]) if result else 0)
+        return self.load.endpoints - self.query("sum(probe_success)")
+
+    def verdicts(self, asked, seconds):
+        """Under load it asks and asks, and is too late to tell."""
+        return min(asked, self.query(f"sum(sum_over_time(probe_success[{milliseconds(seconds)}]))"))
 
 
-def measure(bench, load, pids, wrong):
-    """Over the seconds of a window, by what the simulator was asked."""
+def measure(bench, load, pids, wrong, verdicts):
+    """Over the seconds of a window, by what the simulator was asked and came to a verdict."""
     asked = bench.simulator.requests_total()
     wait_until(lambda: bench.simulator.requests_total() > asked, bench.simulator.process,
                "nothing was asked", step=0.1)  # Prometheus begins five seconds late
@@ -149,6 +161,7 @@ def measure(bench, load, pids, wrong):
     checks = bench.simulator.requests_total() - checks
     cpu = sum(map(cpu_seconds, pids)) - cpu
     elapsed = time.monotonic() - began
+    checks = verdicts(checks, elapsed)
     return {
         "endpoints": load.endpoints,
         "interval_s": load.interval,
@@ -169,7 +182,7 @@ def run_daemon(bench, name, load, **settings):
             endpoints = daemon.status()["endpoints"]
             return endpoints["total"] - endpoints["up"]
 
-        bench.rows[name] = measure(bench, load, [daemon.process.pid], wrong)
+        bench.rows[name] = measure(bench, load, [daemon.process.pid], wrong, Peer.verdicts)
 
 
 def run_peer(bench, kind, name, load, *arguments):
@@ -178,7 +191,8 @@ def run_peer(bench, kind, name, load, *arguments):
         return
     with kind(bench, name, load, *arguments) as peer:
         peer.start()
-        bench.rows[name] = measure(bench, load, [process.pid for process in peer.processes], peer.wrong)
+        pids = [process.pid for process in peer.processes]
+        bench.rows[name] = measure(bench, load, pids, peer.wrong, peer.verdicts)
 
 
 def peers(bench):
