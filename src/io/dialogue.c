@@ -16,14 +16,10 @@ enum {
 	READ_SIZE = 4096,
 };
 
-static void dialogue_end(struct http_transfer *transfer, enum reason reason)
+static void dialogue_end(struct http_transfer *transfer)
 {
-	if (reason == REASON_OK) {
-		result_set(&transfer->outcome.result, REASON_OK, NULL);
-		transfer_finish(transfer);
-		return;
-	}
-	transfer_finish_with(transfer, reason, 0);
+	result_set(&transfer->outcome.result, REASON_OK, NULL);
+	transfer_finish(transfer);
 }
 
 static void dialogue_watch(struct http_transfer *transfer, int fd, unsigned events);
@@ -56,13 +52,14 @@ static void dialogue_read(struct http_transfer *transfer, int fd)
 		transfer_finish(transfer);
 		return;
 	}
-	transfer->outcome.result.lib_err = code == CURLE_AGAIN ? 0 : (int)code;
 	if (transfer_refuse_flood(transfer))
 		return;
 	if (code == CURLE_AGAIN)
 		dialogue_watch(transfer, fd, LOOP_READ);
+	else if (code != CURLE_OK)
+		transfer_fail(transfer, code);
 	else
-		dialogue_end(transfer, code == CURLE_OK ? REASON_OK : REASON_CONN_RESET);
+		dialogue_end(transfer);
 }
 
 static void dialogue_step(struct http_transfer *transfer, int fd)
@@ -85,9 +82,9 @@ static void dialogue_step(struct http_transfer *transfer, int fd)
 	if (code == CURLE_AGAIN)
 		dialogue_watch(transfer, fd, LOOP_READ | LOOP_WRITE);
 	else if (code != CURLE_OK)
-		dialogue_end(transfer, REASON_CONN_RESET);
+		transfer_fail(transfer, code);
 	else if (!transfer->handlers.on_data)
-		dialogue_end(transfer, REASON_OK);
+		dialogue_end(transfer);
 	else
 		dialogue_read(transfer, fd);
 }

@@ -164,6 +164,9 @@ void transfer_finish(struct http_transfer *transfer);
 /* The same with that reason; the detail says where, and what error (errno) means if not 0. */
 void transfer_finish_with(struct http_transfer *transfer, enum reason reason, int error);
 
+/* The same with what an error of libcurl means. */
+void transfer_fail(struct http_transfer *transfer, CURLcode code);
+
 /* The same after a deadline. */
 void transfer_give_up(struct http_transfer *transfer, enum reason reason);
 

@@ -169,7 +169,7 @@ static void note_reset(struct http_transfer *transfer, CURLcode code)
 	transfer->outcome.cut_error = (uint32_t)strtoul(number + strlen(mark), NULL, 10);
 }
 
-static void finish_failure(struct http_transfer *transfer, CURLcode code)
+void transfer_fail(struct http_transfer *transfer, CURLcode code)
 {
 	int verify_error = transfer->peer ? tls_peer_facts(transfer->peer)->verify_error : 0;
 	struct fault fault = {
@@ -184,6 +184,7 @@ static void finish_failure(struct http_transfer *transfer, CURLcode code)
 	};
 	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
+	transfer->outcome.result.lib_err = (int)code;
 	transfer->outcome.result.os_errno = fault.os_errno;
 	note_reset(transfer, code);
 	/* libcurl looks at OpenSSL's first error only, which may come from deep inside. */
@@ -258,7 +259,7 @@ void transfer_conclude(struct http_transfer *transfer, CURLcode code)
 	else if (code != CURLE_OK && transfer->outcome.cut != HTTP_CUT_NONE)
 		finish_cut(transfer);
 	else if (code != CURLE_OK)
-		finish_failure(transfer, code);
+		transfer_fail(transfer, code);
 	else if (is_dialogue(transfer))
 		dialogue_start(transfer);
 	else

@@ -109,8 +109,10 @@ def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_
     feeling = {
         "fresh": http_endpoint("fresh", url, fall=1, interval="200ms"),
         "kept": http_endpoint("kept", url, fall=1, interval="200ms", reuse=True),
-        "tcp": tcp_endpoint("tcp", f"tcp://127.0.0.1:{port}", fall=1, interval="200ms")}
-    del feeling["tcp" if call == "send" else "kept"]  # which never makes that call
+        "tcp": tcp_endpoint("tcp", f"tcp://127.0.0.1:{port}", fall=1, interval="200ms",
+                            send="GET / HTTP/1.0\r\n\r\n")}
+    if call != "send":
+        del feeling["kept"]  # which never makes that call
     daemon = start({"endpoints": list(feeling.values())},
         env={"LD_PRELOAD": os.environ["MODELHEALTH_SHORTAGE"], "SHORTAGE_FILE": str(shortage),
              "SHORTAGE_CALL": call, "SHORTAGE_PORT": str(port),
