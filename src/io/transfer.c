@@ -438,6 +438,14 @@ static bool build_connect_to(struct http_transfer *transfer)
 	return append(&transfer->connect_to, text);
 }
 
+/* Over HTTP/2 libcurl 7.88 drops an answer that comes together with the reset of its stream, by which
+ * a server stops the rest of a request that it has answered already (RFC 9113, 8.1; HAProxy does with
+ * its 429). So it is not asked to negotiate HTTP/2 for a request with a body. */
+static enum http_version version_of(const struct http_request *request)
+{
+	return request->version == HTTP_AUTO && request->body_len > 0 ? HTTP_1_1 : request->version;
+}
+
 static long curl_version_of(enum http_version version)
 {
 	static const long versions[] = {
@@ -472,7 +480,9 @@ enum {
 
 static bool may_be_http_2(const struct http_request *request)
 {
-	return request->version == HTTP_AUTO ? request->url->is_tls : request->version != HTTP_1_1;
+	enum http_version version = version_of(request);
+
+	return version == HTTP_AUTO ? request->url->is_tls : version != HTTP_1_1;
 }
 
 static void set_always(struct http_transfer *transfer)
@@ -563,7 +573,7 @@ static bool set_method(struct http_transfer *transfer)
 
 	if (is_dialogue(transfer))
 		return curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK;
-	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, curl_version_of(request->version));
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, curl_version_of(version_of(request)));
 	if (strcmp(request->method, "HEAD") == 0) {
 		(void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 		return true;

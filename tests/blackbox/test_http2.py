@@ -173,6 +173,30 @@ def test_large_body_is_no_flood(start, server, pki, transport):
         assert last_of(endpoint)["reason"] == "ok", f"{name}: {last_of(endpoint)}"
 
 
+def refuses_early(peer):
+    """Answers in full before the request has come, and stops the rest of it, as HAProxy does."""
+    if peer.sock.selected_alpn_protocol() == "h2":
+        greeted(peer)
+        head = frame(HEADERS, END_HEADERS, 1,
+                     literal(b":status", b"429") + literal(b"content-length", b"4"))
+        peer.send(head + frame(DATA, END_STREAM, 1, b"slow")
+                  + frame(RST_STREAM, 0, 1, struct.pack(">I", 8)))
+    else:
+        peer.send(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nslow")
+    peer.hold()
+
+
+def test_an_answer_before_the_end_of_the_request_counts(start, server, pki):
+    """Over HTTP/2 libcurl would drop it."""
+    port = server.listen("early", refuses_early,
+                         tls=server_context(*pki.good, alpn=["h2", "http/1.1"]))
+    daemon = start({"endpoints": [
+        http_endpoint("early", f"https://localhost:{port}/", method="POST", body="x" * 70000,
+                      timeout=PATIENT, tls={"ca_file": pki.ca})]})
+    last = last_of(daemon.wait_checked()["early"])
+    assert (last["reason"], last["http_status"]) == ("rate_limited", 429), last
+
+
 @pytest.mark.parametrize("version, verdict", [("1.1", "down"), ("2", "up"), ("auto", "up")])
 def test_version_is_what_was_asked_for(start, server, pki, version, verdict):
     """Against a server that speaks h2 and nothing else."""

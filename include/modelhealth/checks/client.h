@@ -76,9 +76,9 @@ extern const struct http_header http_user_agent;
 			.effect = EFFECT_RESTART,                                                    \
 			.offset = offsetof(params, member.http_version),                             \
 			.choices = client_version_choices,                                           \
-			.help = "auto takes HTTP/2 when TLS offers it, else 1.1. With 2 an answer "  \
-				"in HTTP/1 is a protocol_error; 2-direct speaks HTTP/2 without "     \
-				"TLS and without asking." },                                         \
+			.help = "auto takes HTTP/2 when TLS offers it and the request has no body, " \
+				"else 1.1. With 2 an answer in HTTP/1 is a protocol_error; "         \
+				"2-direct speaks HTTP/2 without TLS and without asking." },          \
 		{ .name = "max_header_bytes",                                                        \
 			.type = CONF_SIZE,                                                           \
 			.min = "1KiB",                                                               \

@@ -17,7 +17,7 @@ struct http_transfer;
 struct loop;
 
 enum http_version {
-	HTTP_AUTO,     /* HTTP/2 when TLS negotiates it, else HTTP/1.1 */
+	HTTP_AUTO,     /* HTTP/2 when TLS negotiates it and there is no body, else HTTP/1.1 */
 	HTTP_1_1,      /* nothing else */
 	HTTP_2,        /* HTTP/2 or protocol_error; over TLS by ALPN, in clear by Upgrade */
 	HTTP_2_DIRECT, /* HTTP/2 in clear without asking first (prior knowledge) */
