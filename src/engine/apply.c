@@ -24,6 +24,7 @@ enum {
 struct plan {
 	struct config *config;
 	struct endpoint **endpoints, **by_name;
+	struct endpoint **old; /* of endpoints, by index: the one of that name so far, or NULL */
 	struct endpoint_view **views;
 	size_t n_endpoints;
 	struct host **hosts;
@@ -180,16 +181,6 @@ static int compare_keys(const void *a, const void *b)
 	return (left->hash > right->hash) - (left->hash < right->hash);
 }
 
-static struct endpoint *old_endpoint(const struct engine *engine, const struct endpoint *wanted)
-{
-	struct endpoint **found = NULL;
-
-	if (engine->n_endpoints > 0)
-		found = bsearch(&wanted, engine->by_name, engine->n_endpoints,
-			sizeof(struct endpoint *), compare_endpoints);
-	return found ? *found : NULL;
-}
-
 static struct check *old_check(const struct endpoint *old, const struct check_spec *spec)
 {
 	for (size_t i = 0; old && i < old->n_checks; i++)
@@ -224,33 +215,60 @@ static bool lives_on(const struct check *old, const struct check_spec *spec)
 
 /* ---- planning: allocate all that is new ---- */
 
-static int plan_endpoint(struct engine *engine, struct plan *plan, size_t i)
+static int plan_endpoints(struct engine *engine, struct plan *plan)
 {
-	const struct endpoint_spec *spec = &plan->config->endpoints[i];
-	struct endpoint *endpoint = endpoint_new(spec, engine->timers->now);
-	struct endpoint *old;
-
-	if (!endpoint)
-		return -ENOMEM;
-	plan->endpoints[i] = endpoint;
-	plan->by_name[i] = endpoint;
-	plan->views[i] = &endpoint->view;
-	plan->n_endpoints = i + 1;
-	old = old_endpoint(engine, endpoint);
-	for (size_t j = 0; j < spec->n_checks; j++) {
-		if (lives_on(old_check(old, &spec->checks[j]), &spec->checks[j]))
-			continue; /* taken over when the plan is put in place */
-		endpoint->checks[j] = check_new(&spec->checks[j]);
-		if (!endpoint->checks[j])
+	for (size_t i = 0; i < plan->config->n_endpoints; i++) {
+		plan->endpoints[i] = endpoint_new(&plan->config->endpoints[i], engine->timers->now);
+		if (!plan->endpoints[i])
 			return -ENOMEM;
+		plan->views[i] = &plan->endpoints[i]->view;
+		plan->n_endpoints = i + 1;
 	}
-	plan->n_checks += spec->n_checks;
+	for (size_t i = 0; i < plan->n_endpoints; i++)
+		plan->by_name[i] =
+			plan->endpoints[plan->config->by_name[i] - plan->config->endpoints];
+	return 0;
+}
+
+/* Both are sorted by name, so one walk over both finds them all. */
+static void match_endpoints(const struct engine *engine, struct plan *plan)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < plan->n_endpoints; i++) {
+		struct endpoint *const *wanted = &plan->by_name[i];
+		int order = -1;
+
+		while (k < engine->n_endpoints &&
+			(order = compare_endpoints(&engine->by_name[k], wanted)) < 0)
+			k++;
+		if (k < engine->n_endpoints && order == 0)
+			plan->old[(*wanted)->view.spec - plan->config->endpoints] =
+				engine->by_name[k];
+	}
+}
+
+static int plan_checks(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_endpoints; i++) {
+		struct endpoint *endpoint = plan->endpoints[i];
+		const struct endpoint_spec *spec = endpoint->view.spec;
+
+		for (size_t j = 0; j < spec->n_checks; j++) {
+			if (lives_on(old_check(plan->old[i], &spec->checks[j]), &spec->checks[j]))
+				continue; /* taken over when the plan is put in place */
+			endpoint->checks[j] = check_new(&spec->checks[j]);
+			if (!endpoint->checks[j])
+				return -ENOMEM;
+		}
+		plan->n_checks += spec->n_checks;
+	}
 	return 0;
 }
 
 static int plan_hosts(struct engine *engine, struct plan *plan)
 {
-	size_t n = plan->n_endpoints;
+	size_t n = plan->n_endpoints, k = 0;
 	_cleanup_(freep) const char **names = calloc(max_of(n, (size_t)1), sizeof *names);
 
 	plan->hosts = calloc(max_of(n, (size_t)1), sizeof(struct host *));
@@ -260,12 +278,17 @@ static int plan_hosts(struct engine *engine, struct plan *plan)
 		names[i] = plan->config->endpoints[i].host;
 	qsort(names, n, sizeof *names, compare_names);
 	for (size_t i = 0; i < n; i++) {
-		struct host *host;
+		struct host *host = NULL;
+		int order = -1;
 
 		if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
 			continue;
-		host = find_host(engine->hosts, engine->n_hosts, names[i]);
-		if (!host)
+		while (k < engine->n_hosts &&
+			(order = strcmp(engine->hosts[k]->name, names[i])) < 0)
+			k++;
+		if (k < engine->n_hosts && order == 0)
+			host = engine->hosts[k];
+		else
 			host = host_new(engine, names[i]);
 		if (!host)
 			return -ENOMEM;
@@ -306,22 +329,25 @@ static int plan_make(struct engine *engine, struct plan *plan)
 {
 	size_t in_flight;
 	size_t n = max_of(plan->config->n_endpoints, (size_t)1);
-	int r = 0;
+	int r;
 
 	plan->endpoints = calloc(n, sizeof(struct endpoint *));
+	plan->old = calloc(n, sizeof(struct endpoint *));
 	plan->by_name = calloc(n, sizeof(struct endpoint *));
 	plan->views = calloc(n, sizeof(struct endpoint_view *));
-	if (!plan->endpoints || !plan->by_name || !plan->views)
+	if (!plan->endpoints || !plan->old || !plan->by_name || !plan->views)
 		return -ENOMEM;
-	for (size_t i = 0; i < plan->config->n_endpoints && r == 0; i++)
-		r = plan_endpoint(engine, plan, i);
+	r = plan_endpoints(engine, plan);
+	if (r < 0)
+		return r;
+	match_endpoints(engine, plan);
+	r = plan_checks(plan);
 	if (r == 0)
 		r = plan_hosts(engine, plan);
 	if (r == 0)
 		r = plan_keys(engine, plan);
 	if (r < 0)
 		return r;
-	qsort(plan->by_name, plan->n_endpoints, sizeof(struct endpoint *), compare_endpoints);
 	in_flight = min_of((size_t)plan->config->limits.concurrency, plan->n_checks);
 	r = engine_reserve_flights(engine, in_flight);
 	if (r < 0)
@@ -341,6 +367,7 @@ static void plan_drop(struct engine *engine, struct plan *plan)
 		if (!find_host(engine->hosts, engine->n_hosts, plan->hosts[i]->name))
 			free(plan->hosts[i]);
 	free(plan->endpoints);
+	free(plan->old);
 	free(plan->by_name);
 	free(plan->views);
 	free(plan->hosts);
@@ -378,20 +405,20 @@ static void take_over(struct engine *engine, struct check *check, const struct c
 		schedule_changed(engine, check);
 }
 
-static void install_endpoint(
-	struct engine *engine, const struct plan *plan, struct endpoint *endpoint)
+static void install_endpoint(struct engine *engine, const struct plan *plan, size_t i)
 {
+	struct endpoint *endpoint = plan->endpoints[i], *old = plan->old[i];
 	const struct endpoint_spec *spec = endpoint->view.spec;
-	struct endpoint *old = old_endpoint(engine, endpoint);
+	bool same_host = old && strcmp(old->view.spec->host, spec->host) == 0;
 
-	endpoint->host = find_host(plan->hosts, plan->n_hosts, spec->host);
+	endpoint->host = same_host ? old->host : find_host(plan->hosts, plan->n_hosts, spec->host);
 	endpoint->key = find_key(plan->keys, plan->n_keys, spec->key_hash);
 	if (old) {
 		endpoint->view.state = old->view.state;
 		endpoint->view.reason = old->view.reason;
 		endpoint->view.since = old->view.since;
 		endpoint->view.suspended = old->view.suspended;
-		if (strcmp(old->view.spec->host, spec->host) == 0)
+		if (same_host)
 			endpoint->view.known = old->view.known;
 		endpoint->asked_at = old->asked_at;
 		endpoint->limit.bucket = old->limit.bucket;
@@ -519,10 +546,11 @@ static void install(struct engine *engine, struct plan *plan)
 	engine->diff = (struct engine_diff){ 0 };
 	schedule_recall(engine);
 	for (size_t i = 0; i < plan->n_endpoints; i++)
-		install_endpoint(engine, plan, plan->endpoints[i]);
+		install_endpoint(engine, plan, i);
 	retire_old(engine, plan);
 	retire_hosts(engine, plan);
 	limit_hosts(engine, plan);
+	free(plan->old);
 	free(engine->endpoints);
 	free(engine->by_name);
 	free(engine->endpoint_views);
