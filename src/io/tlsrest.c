@@ -9,7 +9,7 @@
 #include "tlsrest.h"
 
 enum {
-	MAX_RESTING = 64 /* some 10 KB each */
+	MAX_RESTING = 512 /* as many as are under way by default; some 10 KB each */
 };
 
 static _Thread_local struct {
