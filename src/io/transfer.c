@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One transfer towards libcurl: the options of its easy handle, and the callbacks that libcurl
- * makes while it runs. Callbacks only note; what follows is decided by httpc.c outside of libcurl.
+ * makes while it runs. Callbacks only note; what follows is decided outside of libcurl.
  */
 #include "transfer.h"
 

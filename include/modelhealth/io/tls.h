@@ -61,7 +61,7 @@ int tls_prepare(void *ssl_ctx, const struct tls_setup *setup, struct tls_peer *p
  * A resumed session shows the certificate of its full handshake. When that is replaced most servers
  * start anew with their tickets, so that the next check sees it; one that swaps it under old tickets
  * hides it for this long at most. A check that asserts something of the certificate shakes hands in
- * full each time. Full handshakes cost half as much again: with checks each 10 s this makes one of
+ * full each time. Full handshakes cost almost twice as much: with checks each 10 s this makes one of
  * some 23 full, a minute would make it one of five.
  */
 enum {
