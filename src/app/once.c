@@ -179,7 +179,8 @@ static int check_all(struct once *once, struct config *config, const struct opti
 
 int run_once(const struct options *options)
 {
-	struct once once = { .shows_progress = isatty(STDERR_FILENO) != 0 };
+	struct once once = { .shows_progress = isatty(STDERR_FILENO) &&
+					       options->log_level < LOG_LEVEL_DEBUG };
 	struct config *config;
 	int code = EXIT_SYSTEM;
 

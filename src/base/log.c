@@ -24,14 +24,14 @@ void log_set_sink(log_sink_fn sink, void *ctx, enum log_level level)
 	the_level = level;
 }
 
-static bool is_wanted(enum log_level level)
+bool log_is_wanted(enum log_level level)
 {
 	return the_sink && level <= the_level;
 }
 
 void log_write(const struct log_record *record)
 {
-	if (is_wanted(record->level))
+	if (log_is_wanted(record->level))
 		the_sink(the_ctx, record);
 }
 
@@ -40,7 +40,7 @@ void log_printf(enum log_level level, const char *message_id, const char *format
 	char message[MESSAGE_SIZE];
 	va_list args;
 
-	if (!is_wanted(level))
+	if (!log_is_wanted(level))
 		return;
 	va_start(args, format);
 	(void)vsnprintf(message, sizeof message, format, args); /* cut is fine: see MESSAGE_SIZE */

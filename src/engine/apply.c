@@ -385,6 +385,14 @@ static bool is_gated(const struct endpoint *endpoint, const struct check_spec *s
 	return spec->cost.is_inference;
 }
 
+/* At the start all are new: that goes without saying. */
+static void tell_change(const struct engine *engine, const struct check *check, const char *change)
+{
+	if (engine->config)
+		engine_log(check, LOG_LEVEL_DEBUG, NULL, "check %s: %s", check->view.spec->name,
+			change);
+}
+
 static void take_over(struct engine *engine, struct check *check, const struct check_spec *spec)
 {
 	const struct check_spec *old = check->view.spec;
@@ -395,10 +403,12 @@ static void take_over(struct engine *engine, struct check *check, const struct c
 
 	check->kept = true;
 	check->view.spec = spec;
-	if (changed)
+	if (changed) {
 		engine->diff.updated++;
-	else
+		tell_change(engine, check, "updated; its state and its schedule go on");
+	} else {
 		engine->diff.kept++;
+	}
 	if (memcmp(&old->health, &spec->health, sizeof old->health) != 0)
 		health_rescale(&check->view.health, &old->health, &spec->health);
 	if (new_pace)
@@ -433,8 +443,11 @@ static void install_endpoint(struct engine *engine, const struct plan *plan, siz
 			endpoint->checks[j] = kept;
 		} else if (kept) {
 			engine->diff.restarted++;
+			tell_change(engine, endpoint->checks[j],
+				"asks something else now and begins afresh");
 		} else {
 			engine->diff.added++;
+			tell_change(engine, endpoint->checks[j], "added");
 		}
 		endpoint->checks[j]->endpoint = endpoint;
 		endpoint->checks[j]->is_gated = is_gated(endpoint, &spec->checks[j]);
@@ -466,7 +479,10 @@ static void retire_old(struct engine *engine, const struct plan *plan)
 		for (size_t j = 0; j < old->n_checks; j++) {
 			if (old->checks[j]->kept)
 				continue;
-			engine->diff.removed += is_gone(plan, old, old->checks[j]) ? 1 : 0;
+			if (is_gone(plan, old, old->checks[j])) {
+				engine->diff.removed++;
+				tell_change(engine, old->checks[j], "removed");
+			}
 			check_free(engine, old->checks[j]);
 		}
 		endpoint_free(old);

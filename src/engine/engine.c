@@ -58,6 +58,8 @@ void engine_log(const struct check *check, enum log_level level, const char *mes
 	_cleanup_(sbuf_fini) struct sbuf message = { .limit = 512 };
 	va_list args;
 
+	if (!log_is_wanted(level))
+		return;
 	sbuf_printf(&message, "endpoint %s: ", spec->endpoint->name);
 	va_start(args, format);
 	sbuf_vprintf(&message, format, args);
@@ -425,7 +427,6 @@ static void complete(struct engine *engine, struct check *check, struct result *
 	usec_t now = engine->timers->real;
 
 	result->at = now;
-	result->attempts = (uint16_t)check->tries;
 	result_set_timing(result, TIMING_QUEUE, check->waited);
 	engine_end_round(engine, check);
 	if (is_no_evidence(engine, check, result))
@@ -445,6 +446,7 @@ static void complete(struct engine *engine, struct check *check, struct result *
 
 static void tell_result(const struct engine *engine, const struct check *check)
 {
+	trace_result(engine, check);
 	if (engine->setup.on_result)
 		engine->setup.on_result(engine->setup.ctx, &check->endpoint->view, &check->view);
 }
@@ -471,10 +473,13 @@ void engine_on_settle(struct task *task)
 	must(check->magic == CHECK_MAGIC);
 	must(check->phase == CHECK_DONE);
 	result = check->flight->probe.result;
+	result.attempts = (uint16_t)check->tries;
 	end_attempt(engine, check);
 	if (!excuse_pause(engine, check, &result) && !result_has_timing(&result, TIMING_TOTAL))
 		result_set_timing(&result, TIMING_TOTAL, engine->timers->now - check->t0);
-	if (!retry(engine, check, &result)) {
+	if (retry(engine, check, &result)) {
+		trace_retry(engine, check, &result);
+	} else {
 		complete(engine, check, &result);
 		end_run(check);
 		check->not_before = engine->timers->now + gate_patience(&result);

@@ -224,6 +224,8 @@ void gate_suppress(struct engine *engine, struct check *check, enum suppression 
 		check->spending->is_told = true;
 		tell_budget(check);
 	}
+	engine_log(check, LOG_LEVEL_DEBUG, NULL, "check %s: not asked this time (%s)",
+		check->view.spec->name, suppression_token(why));
 	recall_note(engine, check);
 	if (engine->setup.on_demand_only && engine->setup.on_result)
 		engine->setup.on_result(engine->setup.ctx, &check->endpoint->view, &check->view);

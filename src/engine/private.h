@@ -10,6 +10,7 @@
  *   progress.c does monitoring move?
  *   recall.c   what outlives the process
  *   restamp.c  what is shown when somebody sets the clock
+ *   trace.c    what --log-level debug says of each attempt
  */
 #pragma once
 
@@ -297,6 +298,15 @@ void recall_layout(struct engine *engine);
 
 /* Writes what there is to know of a check and of its endpoint. */
 void recall_note(struct engine *engine, const struct check *check);
+
+/* ---- trace.c ---- */
+
+/* An attempt has ended and is tried again when its timer fires. */
+void trace_retry(
+	const struct engine *engine, const struct check *check, const struct result *result);
+
+/* A run has ended with a result, which is the check's last. */
+void trace_result(const struct engine *engine, const struct check *check);
 
 static inline bool is_inference(const struct check *check)
 {

@@ -10,7 +10,9 @@
  */
 #include "modelhealth/io/dns.h"
 
+#include "modelhealth/base/log.h"
 #include "modelhealth/base/rand.h"
+#include "modelhealth/base/sbuf.h"
 #include "modelhealth/io/loop.h"
 
 #include <ares.h>
@@ -252,6 +254,24 @@ static void take_addresses(struct dns_answer *answer, const struct ares_addrinfo
 	}
 }
 
+/* With --log-level debug: what a name server, or /etc/hosts, said; answers of our cache say no more. */
+static void trace_answer(const struct dns_name *name)
+{
+	const struct dns_answer *answer = &name->answer;
+	_cleanup_(sbuf_fini) struct sbuf found = SBUF_INIT;
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (!log_is_wanted(LOG_LEVEL_DEBUG))
+		return;
+	for (size_t i = 0; i < answer->n; i++) {
+		address_format(&answer->addresses[i], text);
+		sbuf_printf(&found, " %s", text);
+	}
+	log_printf(LOG_LEVEL_DEBUG, NULL, "name %s: %s%s, kept for %.1f s", name->host,
+		reason_token(answer->reason), sbuf_str(&found),
+		(double)(name->expires_at - now_of(name->dns)) / USEC_PER_SEC);
+}
+
 static void on_ares_answer(void *arg, int status, int timeouts, struct ares_addrinfo *list)
 {
 	struct dns_name *name = arg;
@@ -273,6 +293,7 @@ static void on_ares_answer(void *arg, int status, int timeouts, struct ares_addr
 	name->expires_at = now_of(dns) + ttl_of(name->answer.reason, list);
 	if (list)
 		ares_freeaddrinfo(list);
+	trace_answer(name);
 	answer_is_ready(name);
 }
 

@@ -33,7 +33,8 @@ enum {
 /*
  * journald forgets what a service says beyond 10000 records in 30 s, be it important or not. When
  * ten thousand endpoints fail at once we choose: records of single endpoints use at most 8000 of
- * these (the bucket, and what refills it meanwhile), so that the rest always finds room.
+ * these (the bucket, and what refills it meanwhile), so that the rest always finds room. journald
+ * counts debug records apart, and so do we: they never take the place of a change of state.
  */
 static const struct rate crowd_rate = { .count = 4000, .per = 30 * USEC_PER_SEC };
 
@@ -47,7 +48,7 @@ struct journal {
 	int fd;
 	struct sockaddr_un address;
 	struct sbuf datagram; /* reused */
-	struct bucket crowd;
+	struct bucket crowd, debug;
 	uint64_t refused_total, held_back_total;
 	uint64_t told_refused, told_held_back; /* what of these was told */
 	uint64_t lost_before;                  /* their sum when we last thought of telling */
@@ -86,6 +87,7 @@ int journal_open(const char *path, struct journal **ret_journal)
 	(void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes,
 		sizeof send_buffer_bytes); /* with less, more is dropped and counted */
 	journal->crowd.rate = crowd_rate;
+	journal->debug.rate = crowd_rate;
 	journal->address.sun_family = AF_UNIX;
 	(void)snprintf(journal->address.sun_path, sizeof journal->address.sun_path, "%s",
 		path); /* its length was checked */
@@ -150,17 +152,22 @@ static bool send_record(struct journal *journal, const struct log_record *record
 		       sizeof journal->address) == (ssize_t)out->len;
 }
 
-/* Only what is said of single endpoints can come in a crowd. */
-static bool is_of_endpoint(const struct log_record *record)
+/* Only what is said of single endpoints or checks can come in a crowd. NULL = is none of these. */
+static struct bucket *bucket_of(struct journal *journal, const struct log_record *record)
 {
-	return record->n_fields > 0 && strcmp(record->fields[0].name, "ENDPOINT") == 0;
+	if (record->level == LOG_LEVEL_DEBUG)
+		return &journal->debug;
+	if (record->n_fields > 0 && strcmp(record->fields[0].name, "ENDPOINT") == 0)
+		return &journal->crowd;
+	return NULL;
 }
 
 void journal_sink(void *ctx, const struct log_record *record)
 {
 	struct journal *journal = ctx;
+	struct bucket *bucket = bucket_of(journal, record);
 
-	if (is_of_endpoint(record) && !bucket_take(&journal->crowd, clock_monotonic()))
+	if (bucket && !bucket_take(bucket, clock_monotonic()))
 		journal->held_back_total++;
 	else if (!send_record(journal, record))
 		journal->refused_total++;

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import resource
 import socket
 import time
@@ -192,6 +193,36 @@ def test_journal_records_carry_the_promised_fields(server, start, journal_space)
     assert b"refusing" in record["MESSAGE"]
     daemon.stop()
     sink.close()
+
+
+def test_debug_tells_each_attempt_in_words_and_fields(server, start, journal_space):
+    """What is said of a check is the same in the journal, on the console and in its last result."""
+    sink = DatagramSink(f"{journal_space.directory}/socket")
+    config = {"endpoints": [
+        http_endpoint("reset", server.url("reset_after_request"), interval="2s",
+                      retries={"attempts": 1, "backoff": "50ms"}),
+        http_endpoint("well", server.url("healthy"))]}
+    daemon = start(config, "--log-level", "debug", wrapper=journal_space.mounts, journal=True)
+    daemon.wait_checked()
+    records = [dict(parse_journal(message)) for message in list(sink.messages)]
+    attempts = [record for record in records if record["PRIORITY"] == b"7"
+                and record.get("ENDPOINT") == b"reset"]
+    assert [record["ATTEMPTS"] for record in attempts[:2]] == [b"1", b"2"]
+    assert b"tried again in" in attempts[0]["MESSAGE"]
+    assert b"next in" in attempts[1]["MESSAGE"]
+    for record in attempts:
+        assert (record["VERDICT"], record["REASON"]) == (b"down", b"conn_reset")
+        assert len(record["MESSAGE_ID"]) == 32
+        assert int(record["DURATION_USEC"]) > 0
+        assert b"endpoint reset: check live: down (conn_reset" in record["MESSAGE"]
+    daemon.stop()
+    sink.close()
+    console = start(config, "--log-level", "debug")
+    console.wait_checked()
+    log = console.stderr()
+    assert re.search(r"debug: endpoint well: check live: up \(ok\) in [0-9.]+ ms, attempt 1; "
+                     r"next in [0-9.]+ m?s\n", log), log
+    assert len(re.findall(r"endpoint reset: check live: down .* attempt 1; tried again", log)) >= 1
 
 
 def test_quiet_healthy_system_logs_nothing_per_check(server, start):

@@ -35,6 +35,9 @@ typedef void (*log_sink_fn)(void *ctx, const struct log_record *record);
 /* Records less urgent than level do not reach the sink. sink may be NULL. */
 void log_set_sink(log_sink_fn sink, void *ctx, enum log_level level);
 
+/* Whether a record of this level goes anywhere; for those who would have to work it out. */
+bool log_is_wanted(enum log_level level);
+
 void log_write(const struct log_record *record);
 
 /* A record with no fields of its own. */

@@ -25,3 +25,4 @@
 #define MSG_STATE_BROKEN     "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d12"
 #define MSG_STATE_NOT_KEPT   "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d13"
 #define MSG_CLOCK_SET        "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d14"
+#define MSG_CHECK_DONE       "5b1e6a0c2f5d4a1f9d5c0e7a4b6c1d15"

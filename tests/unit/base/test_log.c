@@ -41,6 +41,7 @@ static void test_without_a_sink_nothing_happens(void **state)
 {
 	(void)state;
 	log_set_sink(NULL, NULL, LOG_LEVEL_DEBUG);
+	assert_false(log_is_wanted(LOG_LEVEL_ERR));
 	log_err("nobody listens to %s", "this");
 }
 
@@ -83,6 +84,7 @@ static void test_less_urgent_records_are_dropped(void **state)
 			log_printf(level, NULL, "text");
 			log_write(&(struct log_record){ .level = level, .message = "text" });
 			assert_int_equal(seen.records, level <= limit ? 2 : 0);
+			assert_true(log_is_wanted(level) == (level <= limit));
 		}
 	}
 }

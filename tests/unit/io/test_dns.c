@@ -2,6 +2,8 @@
 #include "modelhealth/io/dns.h"
 
 #include "modelhealth/base/clock.h"
+#include "modelhealth/base/log.h"
+#include "modelhealth/base/sbuf.h"
 #include "modelhealth/io/loop.h"
 
 #include <setjmp.h>
@@ -278,6 +280,30 @@ static void test_dns_answers_are_cached_for_their_time_to_live(void **state)
 	close_fixture(&f);
 }
 
+static void keep_message(void *ctx, const struct log_record *record)
+{
+	sbuf_printf(ctx, "%s\n", record->message);
+}
+
+static void test_dns_debug_tells_what_a_server_said_and_no_cache(void **state)
+{
+	_cleanup_(sbuf_fini) struct sbuf said = SBUF_INIT;
+	struct fixture f;
+	bool at_once;
+
+	(void)state;
+	log_set_sink(keep_message, &said, LOG_LEVEL_DEBUG);
+	open_fixture(&f, (struct dns_options){ 0 });
+	(void)resolve(&f, "both.test", &at_once);
+	(void)resolve(&f, "both.test", &at_once);
+	(void)resolve(&f, "missing.test", &at_once);
+	log_set_sink(NULL, NULL, LOG_LEVEL_INFO);
+	assert_string_equal(sbuf_str(&said),
+		"name both.test: ok fd00::1 127.0.1.1 fd00::2 127.0.1.2 127.0.1.3, kept for 60.0 s\n"
+		"name missing.test: dns_not_found, kept for 2.0 s\n");
+	close_fixture(&f);
+}
+
 static void test_dns_a_ttl_of_zero_counts_as_one_second(void **state)
 {
 	struct fixture f;
@@ -478,6 +504,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dns_literals_and_localhost_need_no_server),
 		cmocka_unit_test(test_dns_answers_are_cached_for_their_time_to_live),
+		cmocka_unit_test(test_dns_debug_tells_what_a_server_said_and_no_cache),
 		cmocka_unit_test(test_dns_a_ttl_of_zero_counts_as_one_second),
 		cmocka_unit_test(test_dns_families_take_turns_and_the_list_is_cut),
 		cmocka_unit_test(test_dns_failures_have_their_reason),

@@ -175,6 +175,33 @@ static void test_a_crowd_of_endpoints_leaves_room_for_the_rest(void **state)
 	journal_close(journal);
 }
 
+/* journald counts them apart as well. */
+static void test_debug_records_take_no_place_of_a_change_of_state(void **state)
+{
+	static const struct log_record attempt = { .level = LOG_LEVEL_DEBUG,
+		.message = "endpoint chat-a: check live: up (ok)",
+		.fields = fields,
+		.n_fields = 3 };
+	static const struct log_record name = { .level = LOG_LEVEL_DEBUG,
+		.message = "name chat.example: ok" };
+	struct fake *fake = *state;
+	struct journal *journal;
+	unsigned received = 0;
+
+	assert_int_equal(journal_open(fake->path, &journal), 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		journal_sink(journal, i % 2 ? &attempt : &name);
+		received += strstr(receive(fake), "PRIORITY=7") ? 1 : 0;
+	}
+	assert_in_range(received, 4000, 4900);
+	assert_int_equal(journal_dropped_total(journal), 5000 - received);
+	for (unsigned i = 0; i < 3000; i++) {
+		journal_sink(journal, &record);
+		assert_non_null(strstr(receive(fake), "PRIORITY=4"));
+	}
+	journal_close(journal);
+}
+
 static void test_missing_journal_is_counted(void **state)
 {
 	struct journal *journal;
@@ -376,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_stopped_journal_loses_records_but_never_waits),
 		cmocka_unit_test(test_loss_is_told_when_the_journal_takes_it),
 		cmocka_unit_test(test_a_crowd_of_endpoints_leaves_room_for_the_rest),
+		cmocka_unit_test(test_debug_records_take_no_place_of_a_change_of_state),
 		cmocka_unit_test(test_missing_journal_is_counted),
 		cmocka_unit_test(test_console_text_is_one_clean_line),
 		cmocka_unit_test(test_console_json_is_json_with_all_fields),
