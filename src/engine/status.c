@@ -11,6 +11,7 @@
 #include "modelhealth/io/listen.h"
 #include "modelhealth/io/loop.h"
 #include "modelhealth/outputs/outputs.h"
+#include "modelhealth/text/accept.h"
 #include "modelhealth/text/write.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ struct render {
 	struct output_query query; /* points into the request, and to name */
 	char name[NAME_SIZE];
 	char etag[ETAG_SIZE];
+	const char *vary;    /* NULL = nothing */
 	unsigned generation; /* of the configuration that the cursor walks */
 	size_t cursor;
 };
@@ -101,6 +103,7 @@ static void finish(struct render *render, struct httpd_request *request, struct 
 			.status = 200,
 			.mime = render->output->mime,
 			.etag = etag[0] != '\0' ? etag : NULL,
+			.vary = render->vary,
 		},
 		out);
 }
@@ -161,9 +164,27 @@ static bool read_query(const struct httpreq *head, struct output_query *query)
 	return true;
 }
 
+/* Of the outputs with one path the one that the client likes best. */
+static const struct output *choose_output(
+	const struct output *first, const char *accept, const char **ret_vary)
+{
+	const struct output *best = first;
+
+	for (const struct output *const *output = outputs; *output; output++) {
+		if (*output == first || !(*output)->path ||
+			strcmp((*output)->path, first->path) != 0)
+			continue;
+		*ret_vary = "Accept";
+		if (accept_quality(accept, (*output)->mime) > accept_quality(accept, best->mime))
+			best = *output;
+	}
+	return best;
+}
+
 static void serve_output(struct status *status, struct httpd_request *request,
 	const struct output *output, const char *name)
 {
+	const struct httpreq *head = httpd_request_head(request);
 	const struct snapshot *snapshot = take_snapshot(status);
 	struct render *render;
 
@@ -178,18 +199,20 @@ static void serve_output(struct status *status, struct httpd_request *request,
 	}
 	render->job = (struct httpd_job){ .step = on_step, .end = on_end };
 	render->status = status;
-	render->output = output;
+	render->output = choose_output(output, head->accept, &render->vary);
 	(void)snprintf(render->name, sizeof render->name, "%s", name);
 	render->query.name = render->name;
 	start_over(render, snapshot);
-	if (!read_query(httpd_request_head(request), &render->query)) {
+	if (!read_query(head, &render->query)) {
 		free(render);
 		httpd_problem(request, 400,
 			"unknown query parameter; there are state, group, label, target, module");
 		return;
 	}
 	if (render->etag[0] != '\0' && is_known_version(request, render->etag)) {
-		httpd_reply(request, &(struct httpd_reply){ .status = 304, .etag = render->etag },
+		httpd_reply(request,
+			&(struct httpd_reply){
+				.status = 304, .etag = render->etag, .vary = render->vary },
 			NULL);
 		free(render);
 		return;

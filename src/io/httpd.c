@@ -108,6 +108,7 @@ static void add_fields(
 		{ "Content-Security-Policy", "default-src 'none'" },
 		{ "X-Content-Type-Options", "nosniff" },
 		{ "ETag", reply->etag },
+		{ "Vary", reply->vary },
 		{ "Allow", reply->allow },
 		{ "Retry-After", reply->retry_after > 0 ? retry : NULL },
 		{ "Connection", "close" },

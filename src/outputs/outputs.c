@@ -10,6 +10,7 @@ const struct output *const outputs[] = {
 	&output_journal,
 	&output_probe,
 	&output_prom,
+	&output_prom_openmetrics,
 	&output_status,
 	&output_text,
 	NULL,

@@ -2,7 +2,7 @@
 /*
  * /probe?target=NAME&module=CHECK: the latest result of a configured check in the words of
  * blackbox_exporter, so that its dashboards and rules go on working. Nothing is started and no
- * address is taken from the request.
+ * address is taken from the request. Never OpenMetrics: blackbox_exporter does not offer that here.
  */
 #include "private.h"
 

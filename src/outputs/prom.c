@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /metrics, Prometheus text format 0.0.4: a table of families, each written for all endpoints
- * before the next begins, in slices. With 10,000 endpoints this is 400,000 lines, so a line is four
- * copies into room that was reserved before, and nothing is formatted.
+ * /metrics, in Prometheus' text format 0.0.4 and in OpenMetrics 1.0: a table of families, each
+ * written for all endpoints before the next begins, in slices. With 10,000 endpoints this is 400,000
+ * lines, so a line is four copies into room that was reserved before, and nothing is formatted. The
+ * lines are the same in both formats; families are announced differently.
  */
 #include "private.h"
 
@@ -22,9 +23,13 @@ static const size_t CURSOR_FAMILY = (size_t)1 << 32;
 
 struct family;
 
+/* prom_family or openmetrics_family. */
+typedef void announce_fn(struct sbuf *out, const char *name, const char *type, const char *help);
+
 /* A family being written. */
 struct writer {
 	struct sbuf *out;
+	announce_fn *announce;
 	const struct family *family;
 	struct sbuf prefix; /* name{labels, as far as the lines of one endpoint or check share it */
 };
@@ -501,7 +506,7 @@ static void write_family(
 	const struct family *family = writer->family;
 
 	if (*at == 0)
-		prom_family(writer->out, family->name, family->type, family->help);
+		writer->announce(writer->out, family->name, family->type, family->help);
 	if (family->scope == SCOPE_SELF) {
 		family->self(writer, snapshot);
 		*at = snapshot->n_endpoints;
@@ -519,15 +524,14 @@ static void write_family(
 }
 
 /* The cursor: the family in the upper bits, the next endpoint in the lower. */
-static enum output_progress render_prom(const struct snapshot *snapshot,
-	const struct output_query *query, struct sbuf *out, size_t *cursor)
+static enum output_progress render(
+	const struct snapshot *snapshot, announce_fn *announce, struct sbuf *out, size_t *cursor)
 {
 	size_t family = *cursor / CURSOR_FAMILY;
 	size_t at = *cursor % CURSOR_FAMILY;
 	size_t budget = PROM_SLICE_LINES;
-	struct writer writer = { .out = out };
+	struct writer writer = { .out = out, .announce = announce };
 
-	(void)query;
 	while (family < array_size(families) && budget > 0) {
 		writer.family = &families[family];
 		write_family(&writer, snapshot, &at, &budget);
@@ -542,9 +546,34 @@ static enum output_progress render_prom(const struct snapshot *snapshot,
 	return family < array_size(families) ? OUTPUT_MORE : OUTPUT_DONE;
 }
 
+static enum output_progress render_prom(const struct snapshot *snapshot,
+	const struct output_query *query, struct sbuf *out, size_t *cursor)
+{
+	(void)query;
+	return render(snapshot, prom_family, out, cursor);
+}
+
+static enum output_progress render_openmetrics(const struct snapshot *snapshot,
+	const struct output_query *query, struct sbuf *out, size_t *cursor)
+{
+	enum output_progress progress = render(snapshot, openmetrics_family, out, cursor);
+
+	(void)query;
+	if (progress == OUTPUT_DONE)
+		sbuf_puts(out, "# EOF\n");
+	return progress;
+}
+
 const struct output output_prom = {
 	.name = "prom",
 	.path = "/metrics",
 	.mime = "text/plain; version=0.0.4; charset=utf-8",
 	.render = render_prom,
+};
+
+const struct output output_prom_openmetrics = {
+	.name = "prom_openmetrics",
+	.path = "/metrics",
+	.mime = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	.render = render_openmetrics,
 };

@@ -337,6 +337,13 @@ static int on_expect(struct httpreq *request, struct fields *fields, char *value
 	return 0;
 }
 
+static int on_accept(struct httpreq *request, struct fields *fields, char *value)
+{
+	(void)fields;
+	request->accept = value;
+	return 0;
+}
+
 static int on_if_none_match(struct httpreq *request, struct fields *fields, char *value)
 {
 	(void)fields;
@@ -348,6 +355,7 @@ static const struct field {
 	const char *name;
 	int (*fn)(struct httpreq *request, struct fields *fields, char *value);
 } known_fields[] = {
+	{ "accept", on_accept },
 	{ "content-length", on_content_length },
 	{ "expect", on_expect },
 	{ "host", on_host },

@@ -188,6 +188,20 @@ void prom_family(struct sbuf *out, const char *name, const char *type, const cha
 	sbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+void openmetrics_family(struct sbuf *out, const char *name, const char *type, const char *help)
+{
+	static const char suffix[] = "_total";
+	size_t len = strlen(name);
+
+	if (strcmp(type, "counter") == 0) {
+		must(len > strlen(suffix));
+		len -= strlen(suffix);
+		must(strcmp(name + len, suffix) == 0);
+	}
+	sbuf_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)len, name, help, (int)len, name,
+		type);
+}
+
 /* ---- manual pages ---- */
 
 void mdoc_argument(struct sbuf *out, const char *text)

@@ -189,3 +189,30 @@ def test_every_query_of_the_dashboard_finds_something(world):
     except Timeout:
         raise AssertionError(f"nothing found by {missing - EMPTY}") from None
     assert missing == EMPTY
+
+
+def test_prometheus_is_given_openmetrics(world):
+    """Only there a counter is called without the suffix of its samples."""
+    _, prometheus = world
+    wait_until(lambda: prometheus.get("/api/v1/metadata", metric="modelhealth_checks"), 10, "a scrape")
+    about = prometheus.get("/api/v1/metadata", metric="modelhealth_checks")["modelhealth_checks"][0]
+    assert about["type"] == "counter"
+    assert prometheus.get("/api/v1/metadata", metric="modelhealth_checks_total") == {}
+    wait_until(lambda: prometheus.ask("modelhealth_checks_total > 0"), 10, "a sample")
+    assert prometheus.ask("up == 0") == []
+
+
+def test_openmetrics_is_what_its_reference_parser_takes(world):
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser",
+                                 reason="python3-prometheus-client is not installed")
+    daemon, _ = world
+    answer = daemon.request("GET", "/metrics", {"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name: family for family in parser.text_string_to_metric_families(answer.text)}
+    text = daemon.request("GET", "/metrics", {"Accept": "text/plain;version=0.0.4"})
+    assert text.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    announced = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text.text, re.MULTILINE))
+    assert {name: family.type for name, family in families.items()} == {
+        name.removesuffix("_total") if kind == "counter" else name: kind
+        for name, kind in announced.items()}
+    assert families["modelhealth_check_duration_seconds"].samples

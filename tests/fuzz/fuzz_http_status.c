@@ -3,6 +3,7 @@
  * Requests to the status port: however the bytes are cut into pieces, the verdict is the same, and
  * what is accepted has a plain path and decoded parameters without control characters.
  */
+#include "modelhealth/text/accept.h"
 #include "modelhealth/text/httpreq.h"
 
 #include "fuzz.h"
@@ -28,6 +29,7 @@ static void check_request(const struct httpreq *request)
 		check_text(request->params[i].value);
 		must(httpreq_param(request, request->params[i].name) == request->params[i].value);
 	}
+	must(accept_quality(request->accept, "text/plain; version=0.0.4") <= ACCEPT_WHOLLY);
 	must(!request->host || request->host[0] != '\0');
 	must(request->content_length <= HTTPREQ_MAX_BODY);
 }

@@ -25,7 +25,7 @@ enum output_progress {
 struct output {
 	const char *name;
 	const char *path; /* exact, or with one "{name}" segment; NULL = not on the status port */
-	const char *mime;
+	const char *mime; /* tells outputs with the same path apart: the client's Accept chooses */
 
 	/*
 	 * Appends the next piece to out and moves *cursor, which starts at 0. A piece is small, so

@@ -92,6 +92,7 @@ struct httpd_reply {
 	unsigned status;
 	const char *mime;
 	const char *etag;     /* with its quotes; NULL = none */
+	const char *vary;     /* NULL = none */
 	const char *allow;    /* NULL = none */
 	unsigned retry_after; /* seconds; 0 = none */
 };

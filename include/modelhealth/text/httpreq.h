@@ -29,8 +29,8 @@ struct httpreq {
 	const char *path; /* decoded; begins with '/', has no empty, "." or ".." segment */
 	struct httpreq_param params[HTTPREQ_MAX_PARAMS]; /* of the query, each name once */
 	size_t n_params;
-	const char *host;          /* without port, brackets kept; NULL = none (HTTP/1.0) */
-	const char *if_none_match; /* NULL = none */
+	const char *host; /* without port, brackets kept; NULL = none (HTTP/1.0) */
+	const char *accept, *if_none_match; /* NULL = none; the last of several */
 	size_t content_length;
 };
 

@@ -35,6 +35,10 @@ void jw_raw(struct jw *jw, const char *json_text); /* already JSON */
 void prom_label(struct sbuf *out, const char *name, const char *value);
 void prom_family(struct sbuf *out, const char *name, const char *type, const char *help);
 
+/* The same for OpenMetrics 1.0, which names a counter without the "_total" of its samples; name has
+ * it. Samples are written alike, and "# EOF" ends the page. */
+void openmetrics_family(struct sbuf *out, const char *name, const char *type, const char *help);
+
 /* ---- manual pages, mdoc(7) ---- */
 
 /* A line a sentence; no line begins a macro, no backslash an escape. Words in `backticks`, which

@@ -313,6 +313,38 @@ static void test_an_unchanged_answer_is_not_sent_again(void **state)
 	raw_close(&client);
 }
 
+static void test_metrics_come_in_the_format_that_the_client_prefers(void **state)
+{
+	static const char text[] = "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n";
+	static const char openmetrics[] =
+		"\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+
+	static const struct {
+		const char *field, *type;
+	} cases[] = {
+		{ "", text },
+		{ "Accept: */*\r\n", text },
+		{ "Accept: application/json\r\n", text }, /* better than nothing */
+		{ "Accept: application/openmetrics-text;version=1.0.0;q=0.5,application/"
+		  "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n",
+			openmetrics },
+		{ "Accept: application/openmetrics-text;q=0.3,text/plain;q=0.3\r\n", text },
+		{ "Accept: application/openmetrics-text; version=1.0.0; q=0.31,text/plain;q=0.3\r\n",
+			openmetrics },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct raw_client client;
+
+		assert_int_equal(ask(fixture, &client, false, "GET /metrics", cases[i].field), 200);
+		if (!strstr(sbuf_str(&client.answer), cases[i].type))
+			fail_msg("%s: not%s", cases[i].field, cases[i].type);
+		assert_non_null(strstr(sbuf_str(&client.answer), "\r\nVary: Accept\r\n"));
+		raw_close(&client);
+	}
+}
+
 /* Changes the configuration as soon as the request has arrived. */
 struct changer {
 	struct timer timer;
@@ -376,6 +408,7 @@ int main(void)
 		TEST(test_a_refused_reload_tells_what_is_wrong),
 		TEST(test_an_endpoint_is_checked_on_demand_at_most_once_a_second),
 		TEST(test_an_unchanged_answer_is_not_sent_again),
+		TEST(test_metrics_come_in_the_format_that_the_client_prefers),
 		TEST(test_a_list_over_a_reload_is_of_one_configuration),
 		TEST(test_an_address_that_cannot_be_bound_is_named_and_nothing_changes),
 	};

@@ -485,6 +485,64 @@ static void test_promtool_finds_nothing_wrong(void **state)
 	world_close(&world);
 }
 
+/* ---- OpenMetrics ---- */
+
+/* The samples of a page, without what announces them. */
+static void keep_samples(const struct sbuf *page, struct sbuf *ret_samples)
+{
+	for (const char *line = sbuf_str(page); *line; line += strcspn(line, "\n") + 1)
+		if (*line != '#')
+			sbuf_add(ret_samples, line, strcspn(line, "\n") + 1);
+}
+
+static void test_openmetrics_has_the_same_samples(void **state)
+{
+	struct world world;
+	struct sbuf pages[] = { SBUF_INIT, SBUF_INIT }, samples[] = { SBUF_INIT, SBUF_INIT };
+	(void)state;
+
+	world_open(&world, 200); /* several slices */
+	(void)world_render(&world, &output_prom, NULL, &pages[0]);
+	(void)world_render(&world, &output_prom_openmetrics, NULL, &pages[1]);
+	for (size_t i = 0; i < array_size(pages); i++)
+		keep_samples(&pages[i], &samples[i]);
+	assert_string_equal(sbuf_str(&samples[0]), sbuf_str(&samples[1]));
+	for (size_t i = 0; i < array_size(pages); i++) {
+		sbuf_fini(&pages[i]);
+		sbuf_fini(&samples[i]);
+	}
+	world_close(&world);
+}
+
+static void test_openmetrics_has_its_own_announcements_and_end(void **state)
+{
+	static const char eof[] = "# EOF\n";
+	struct world world;
+	struct sbuf page = SBUF_INIT;
+	unsigned counters = 0;
+	(void)state;
+
+	world_open(&world, 1);
+	assert_int_equal(world_render(&world, &output_prom_openmetrics, NULL, &page), OUTPUT_DONE);
+	for (const char *line = sbuf_str(&page); *line; line = strchr(line, '\n') + 1) {
+		char name[80], type[16];
+
+		assert_true(*line != '\n');
+		/* What would have to be escaped. */
+		if (strncmp(line, "# HELP ", 7) == 0)
+			assert_true(line[strcspn(line, "\"\\\n")] == '\n');
+		if (sscanf(line, "# TYPE %79s %15s", name, type) != 2 ||
+			strcmp(type, "counter") != 0)
+			continue;
+		counters++;
+		assert_true(strlen(name) < 6 || strcmp(name + strlen(name) - 6, "_total") != 0);
+	}
+	assert_true(counters > 0);
+	assert_ptr_equal(strstr(sbuf_str(&page), eof), page.data + page.len - strlen(eof));
+	sbuf_fini(&page);
+	world_close(&world);
+}
+
 /* ---- /probe ---- */
 
 static const struct output_query first_check = { .target = "ep-00000", .module = "live" };
@@ -587,6 +645,8 @@ int main(void)
 		cmocka_unit_test(test_hostile_labels_stay_inside_their_quotes),
 		cmocka_unit_test(test_ten_thousand_endpoints_render_in_short_slices),
 		cmocka_unit_test(test_promtool_finds_nothing_wrong),
+		cmocka_unit_test(test_openmetrics_has_the_same_samples),
+		cmocka_unit_test(test_openmetrics_has_its_own_announcements_and_end),
 		cmocka_unit_test(test_probe_speaks_blackbox_exporters_words),
 		cmocka_unit_test(test_probe_of_what_we_cannot_tell_is_neither_success_nor_failure),
 		cmocka_unit_test(test_probe_takes_configured_names_alone),

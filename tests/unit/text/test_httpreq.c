@@ -38,7 +38,8 @@ static void test_all_parts_are_decoded_and_found(void **state)
 {
 	struct reading reading = read_request(
 		"GET /api/v1/%65ndpoints?state=down&label=team%3Dsearch+it&empty=&bare HTTP/1.1\r\n"
-		"host:\t Example.org:9877 \r\nUser-Agent: x\r\nIF-NONE-MATCH: \"a\"\r\n\r\nrest");
+		"host:\t Example.org:9877 \r\nUser-Agent: x\r\nIF-NONE-MATCH: \"a\"\r\nACCEPT: text/*;q=0.5, */*\r\n\r\n"
+		"rest");
 	const struct httpreq *request = &reading.request;
 	(void)state;
 
@@ -54,6 +55,7 @@ static void test_all_parts_are_decoded_and_found(void **state)
 	assert_null(httpreq_param(request, "State"));
 	assert_string_equal(request->host, "Example.org");
 	assert_string_equal(request->if_none_match, "\"a\"");
+	assert_string_equal(request->accept, "text/*;q=0.5, */*");
 	assert_int_equal(request->content_length, 0);
 	free(reading.head);
 }

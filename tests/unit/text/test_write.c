@@ -264,6 +264,17 @@ static void test_family_has_help_and_type(void **state)
 		sbuf_str(out), "# HELP modelhealth_up Whether.\n# TYPE modelhealth_up gauge\n");
 }
 
+static void test_openmetrics_names_a_counter_without_its_suffix(void **state)
+{
+	struct sbuf *out = *state;
+
+	openmetrics_family(out, "modelhealth_total_total", "counter", "How many.");
+	openmetrics_family(out, "modelhealth_total", "gauge", "How much.");
+	assert_string_equal(sbuf_str(out),
+		"# HELP modelhealth_total How many.\n# TYPE modelhealth_total counter\n"
+		"# HELP modelhealth_total How much.\n# TYPE modelhealth_total gauge\n");
+}
+
 static void test_manual_text_has_no_macro_but_ours(void **state)
 {
 	static const struct {
@@ -328,6 +339,7 @@ int main(void)
 		TEST(test_labels_are_escaped),
 		TEST(test_any_label_is_one_closed_string),
 		TEST(test_family_has_help_and_type),
+		TEST(test_openmetrics_names_a_counter_without_its_suffix),
 		TEST(test_manual_text_has_no_macro_but_ours),
 		TEST(test_plain_text_is_one_short_line),
 		TEST(test_an_output_past_its_limit_says_so),
