@@ -139,8 +139,17 @@ static void on_end(struct httpd_job *job)
 	free(container_of(job, struct render, job));
 }
 
-/* False for a parameter that does not exist: better than to ignore a misspelt filter. */
-static bool read_query(const struct httpreq *head, struct output_query *query)
+static bool takes_param(const struct output *output, const char *name)
+{
+	for (const char *const *param = output->params; param && *param; param++)
+		if (strcmp(*param, name) == 0)
+			return true;
+	return false;
+}
+
+/* False for a parameter that the output does not take: better than to ignore a filter. */
+static bool read_query(
+	const struct httpreq *head, const struct output *output, struct output_query *query)
 {
 	const struct {
 		const char *name, **field;
@@ -153,15 +162,25 @@ static bool read_query(const struct httpreq *head, struct output_query *query)
 	};
 
 	for (size_t i = 0; i < head->n_params; i++) {
-		size_t k = 0;
-
-		while (k < array_size(known) && strcmp(known[k].name, head->params[i].name) != 0)
-			k++;
-		if (k == array_size(known))
+		if (!takes_param(output, head->params[i].name))
 			return false;
-		*known[k].field = head->params[i].value;
+		for (size_t k = 0; k < array_size(known); k++)
+			if (strcmp(known[k].name, head->params[i].name) == 0)
+				*known[k].field = head->params[i].value;
 	}
 	return true;
+}
+
+static void refuse_query(struct httpd_request *request, const struct output *output)
+{
+	_cleanup_(sbuf_fini) struct sbuf text = SBUF_INIT;
+	const char *const *param = output->params;
+
+	sbuf_puts(&text, "unknown query parameter; this path takes ");
+	sbuf_puts(&text, param ? *param : "none");
+	while (param && *++param)
+		sbuf_printf(&text, ", %s", *param);
+	httpd_problem(request, 400, sbuf_str(&text));
 }
 
 /* Of the outputs with one path the one that the client likes best. */
@@ -203,10 +222,9 @@ static void serve_output(struct status *status, struct httpd_request *request,
 	(void)snprintf(render->name, sizeof render->name, "%s", name);
 	render->query.name = render->name;
 	start_over(render, snapshot);
-	if (!read_query(head, &render->query)) {
+	if (!read_query(head, output, &render->query)) {
 		free(render);
-		httpd_problem(request, 400,
-			"unknown query parameter; there are state, group, label, target, module");
+		refuse_query(request, output);
 		return;
 	}
 	if (render->etag[0] != '\0' && is_known_version(request, render->etag)) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const filter_params[] = { "group", "label", "state", NULL };
+
 bool filter_is_valid(const struct output_query *query)
 {
 	if (query->state && state_from_token(query->state) == STATE_N)

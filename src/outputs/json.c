@@ -363,6 +363,7 @@ const struct output output_endpoints = {
 	.name = "endpoints",
 	.path = "/api/v1/endpoints",
 	.mime = "application/json",
+	.params = filter_params,
 	.render = render_endpoints,
 };
 

@@ -6,6 +6,9 @@
 
 #include "modelhealth/outputs/outputs.h"
 
+/* The parameters that filter. */
+extern const char *const filter_params[];
+
 /* Whether the filters of a query can match anything at all; else OUTPUT_BAD_QUERY is the answer. */
 bool filter_is_valid(const struct output_query *query);
 bool filter_matches(const struct output_query *query, const struct endpoint_view *endpoint);

@@ -108,9 +108,12 @@ static enum output_progress render_probe(const struct snapshot *snapshot,
 	return OUTPUT_DONE;
 }
 
+static const char *const probe_params[] = { "module", "target", NULL };
+
 const struct output output_probe = {
 	.name = "probe",
 	.path = "/probe",
 	.mime = "text/plain; version=0.0.4; charset=utf-8",
+	.params = probe_params,
 	.render = render_probe,
 };

@@ -180,5 +180,6 @@ const struct output output_text = {
 	.name = "text",
 	.path = "/",
 	.mime = "text/plain; charset=utf-8",
+	.params = filter_params,
 	.render = render_text,
 };

@@ -26,6 +26,7 @@ struct output {
 	const char *name;
 	const char *path; /* exact, or with one "{name}" segment; NULL = not on the status port */
 	const char *mime; /* tells outputs with the same path apart: the client's Accept chooses */
+	const char *const *params; /* of the query, those it takes, ended by NULL; NULL = none */
 
 	/*
 	 * Appends the next piece to out and moves *cursor, which starts at 0. A piece is small, so
