@@ -156,8 +156,10 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 			  ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0u);
 
 	if (what == CURL_POLL_REMOVE) {
-		if (sock)
+		if (sock) {
+			shard->handlers->on_left(shard->handlers->arg, sock->easy);
 			sock_free(shard, sock);
+		}
 		(void)curl_multi_assign(shard->multi, fd, NULL);
 		return 0;
 	}
@@ -296,6 +298,17 @@ void shard_remove(struct shard *shard, CURL *easy)
 		shard->members[i] = shard->members[--shard->n_members];
 		return;
 	}
+}
+
+void shard_hurry(struct shard *shard, CURL *easy)
+{
+	must(!shard->is_inside);
+	shard->is_inside = true;
+	/* There is no call for it, but what goes on after a pause is looked at. Both fail only as long
+	 * as there is no connection at all. */
+	(void)curl_easy_pause(easy, CURLPAUSE_RECV);
+	(void)curl_easy_pause(easy, CURLPAUSE_CONT);
+	shard->is_inside = false;
 }
 
 bool shard_is_inside(const struct shard *shard)

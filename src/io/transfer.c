@@ -41,6 +41,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 
 	(void)purpose;
 	transfer->opened++;
+	transfer_expect_next(transfer); /* connect() may fail at once, and nobody would tell */
 	if (address_from_sockaddr(&sockaddr->addr, &address) &&
 		address_is_denied(&address, transfer->request.deny, transfer->request.n_deny)) {
 		transfer->denied++;

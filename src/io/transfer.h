@@ -89,6 +89,7 @@ struct http_transfer {
 	char alias_name[ALIAS_SIZE];
 	int socket_errno; /* why a socket could not be opened here */
 	unsigned opened, denied;
+	struct task next_address;
 
 	struct tls_peer *peer; /* NULL without TLS */
 	size_t header_bytes;
@@ -136,6 +137,9 @@ static inline long transfer_number(const struct http_transfer *transfer, CURLINF
 
 /* Goes on to the next step: from now on its deadline counts. */
 void transfer_enter_step(struct http_transfer *transfer, enum step step);
+
+/* An address may just have failed: libcurl is to try the next, should there be one. From inside. */
+void transfer_expect_next(struct http_transfer *transfer);
 
 /* Monotonic; USEC_NEVER when there is none. */
 usec_t transfer_step_deadline(const struct http_transfer *transfer);

@@ -68,6 +68,7 @@ void transfer_leave_libcurl(struct http_transfer *transfer)
 	if (transfer->is_inside)
 		shard_remove(transfer->home->shard, transfer->easy);
 	transfer->is_inside = false;
+	task_cancel(loop_timers(transfer->httpc->loop), &transfer->next_address);
 }
 
 void transfer_finish(struct http_transfer *transfer)

@@ -22,6 +22,7 @@ import threading
 from hostile import Server, answering
 
 HTTP_PORT = 8080
+HOLE_PORT = 8081  # answers on IPv4 as HTTP_PORT does, and never on IPv6
 METADATA_ADDRESS = "169.254.169.254"
 
 SIOCSIFADDR = 0x8916
@@ -184,6 +185,7 @@ RULES = {
     "denied6": addresses("::ffff:169.254.169.254"),
     "dual": addresses(LOCAL, "::1"),
     "empty": code(0),
+    "fifth": addresses("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", LOCAL),
     "flap": flapping,
     "garbage": "garbage",
     "good": addresses(LOCAL),
@@ -261,18 +263,28 @@ class NameServer:
         }[rule]
 
 
+def black_hole(port):
+    """A listener whose queue is full: to whoever comes next, the kernel says nothing."""
+    listener = socket.create_server(("::1", port), family=socket.AF_INET6, backlog=0)
+    return listener, socket.create_connection(("::1", port))
+
+
 def main():
     directory = sys.argv[1]
     raise_loopback()
     own_files(directory)
     names = NameServer()
+    hole = black_hole(HOLE_PORT)
     with Server() as server:
         server.listen("healthy", port=HTTP_PORT)
+        server.listen("healthy", port=HOLE_PORT)
         server.listen("sentinel", answering(), host=METADATA_ADDRESS, port=80)
         print("ready", flush=True)
         for _ in sys.stdin:
             print(json.dumps({"asked": names.asked, "connections": server.connections}),
                   flush=True)
+    for end in hole:
+        end.close()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 import namespace
 from attacks import CONTROL
-from harness import Daemon, http_endpoint, last_of, tcp_endpoint, wait_until
+from harness import PATIENCE, Daemon, http_endpoint, last_of, tcp_endpoint, wait_until
 
 REASONS = {
     "alias": "ok",
@@ -79,6 +79,38 @@ def test_hung_names_end_at_the_connect_timeout(played):
     # What the resolver has just given up is refused at once, for a second.
     assert 0.55 <= max(waits) <= 0.9, waits
     assert last_of(played.listed["tcp"])["reason"] == "dns_timeout"
+
+
+@pytest.fixture(scope="module")
+def connected(network):
+    """Names of which not every address answers."""
+    places = {
+        "fifth": ("fifth.test", namespace.HTTP_PORT),
+        "refused6": ("dual.test", namespace.HTTP_PORT),
+        "silent6": ("dual.test", namespace.HOLE_PORT),
+    }
+    timeout = {"connect": "2s", "first_byte": "2s", "idle": "2s", "total": "5s"}
+    endpoints = [http_endpoint(name, f"http://{host}:{port}/", timeout=timeout)
+                 for name, (host, port) in places.items()]
+    endpoints += [tcp_endpoint(f"{name}-tcp", f"tcp://{host}:{port}", timeout=timeout)
+                  for name, (host, port) in places.items()]
+    with Daemon({"endpoints": endpoints}, wrapper=network.wrapper()) as daemon:
+        daemon.start()
+        yield daemon.wait_checked(checks=2, seconds=30)
+
+
+@pytest.mark.parametrize("name, soonest, latest", [
+    # Five that refuse cost five refusals, not a wait for libcurl's timers.
+    ("fifth", 0, 0.1),
+    ("refused6", 0, 0.1),
+    # The other family gets its turn when the first has been silent for 200 ms.
+    ("silent6", 0.19, 0.4),
+])
+@pytest.mark.parametrize("kind", ["", "-tcp"])
+def test_the_next_address_is_tried_at_once(connected, name, kind, soonest, latest):
+    last = last_of(connected[name + kind])
+    assert last["reason"] == "ok", last
+    assert soonest <= last["timings"]["connect_seconds"] <= latest * PATIENCE
 
 
 def test_hung_names_grow_no_threads(played):

@@ -20,6 +20,8 @@ struct shard_handlers {
 	/* So many bytes were read for it, headers and body among them or not; it may have ended by
 	 * them. Outside libcurl. */
 	void (*on_read)(void *arg, CURL *easy, size_t bytes);
+	/* libcurl waits no longer for a socket of it: one that failed, or the last. Inside libcurl. */
+	void (*on_left)(void *arg, CURL *easy);
 	/* The multi handle broke and was replaced: nothing that was in it will ever end. Called
 	 * once per lost handle, which is already removed. */
 	void (*on_lost)(void *arg, CURL *easy);
@@ -35,6 +37,9 @@ struct shard *shard_free(struct shard *shard);
 /* 0 or -ENOMEM. Not from inside libcurl's callbacks, as shard_remove. */
 int shard_add(struct shard *shard, CURL *easy);
 void shard_remove(struct shard *shard, CURL *easy);
+
+/* Has libcurl look at a transfer at once, whatever it waits for. Not from inside its callbacks. */
+void shard_hurry(struct shard *shard, CURL *easy);
 
 /* Whether libcurl is running one of our callbacks now. */
 bool shard_is_inside(const struct shard *shard);
