@@ -195,15 +195,13 @@ static char *decode(char *text, bool plus_is_blank)
 	return text;
 }
 
-/* No segment is empty, "." or ".."; "/" itself is fine. */
+/* No segment is ".", ".." or, but for the last, empty. */
 static bool is_plain_path(const char *path)
 {
-	if (strcmp(path, "/") == 0)
-		return true;
 	while (*path == '/') {
 		size_t len = strcspn(++path, "/");
 
-		if (len == 0 || (len == 1 && path[0] == '.') ||
+		if (*path == '/' || (len == 1 && path[0] == '.') ||
 			(len == 2 && path[0] == '.' && path[1] == '.'))
 			return false;
 		path += len;

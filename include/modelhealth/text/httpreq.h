@@ -26,7 +26,7 @@ struct httpreq_param {
 
 struct httpreq {
 	enum http_method method;
-	const char *path; /* decoded; begins with '/', has no empty, "." or ".." segment */
+	const char *path; /* decoded; begins with '/', has no "//", "." or ".." segment */
 	struct httpreq_param params[HTTPREQ_MAX_PARAMS]; /* of the query, each name once */
 	size_t n_params;
 	const char *host; /* without port, brackets kept; NULL = none (HTTP/1.0) */
