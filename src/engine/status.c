@@ -81,7 +81,7 @@ static bool is_known_version(const struct httpd_request *request, const char *et
 {
 	const char *wanted = httpd_request_head(request)->if_none_match;
 
-	return wanted && strstr(wanted, etag + strlen("W/"));
+	return wanted && (strcmp(wanted, "*") == 0 || strstr(wanted, etag + strlen("W/")));
 }
 
 /* The configuration changed under the cursor: what was written so far is of another world. */
@@ -93,6 +93,7 @@ static void start_over(struct render *render, const struct snapshot *snapshot)
 		format_etag(snapshot, render->etag);
 }
 
+/* out NULL: the client has it already. */
 static void finish(struct render *render, struct httpd_request *request, struct sbuf *out)
 {
 	char etag[ETAG_SIZE];
@@ -100,12 +101,18 @@ static void finish(struct render *render, struct httpd_request *request, struct 
 	memcpy(etag, render->etag, sizeof etag); /* httpd_reply ends the job */
 	httpd_reply(request,
 		&(struct httpd_reply){
-			.status = 200,
-			.mime = render->output->mime,
+			.status = out ? 200 : 304,
+			.mime = out ? render->output->mime : NULL,
 			.etag = etag[0] != '\0' ? etag : NULL,
 			.vary = render->vary,
 		},
 		out);
+}
+
+/* The first slice is there: what was asked for exists, so its version counts. */
+static bool is_unchanged(const struct render *render, const struct httpd_request *request)
+{
+	return render->etag[0] != '\0' && is_known_version(request, render->etag);
 }
 
 static void on_step(struct httpd_job *job, struct httpd_request *request, struct sbuf *out)
@@ -119,9 +126,11 @@ static void on_step(struct httpd_job *job, struct httpd_request *request, struct
 	}
 	switch (render->output->render(snapshot, &render->query, out, &render->cursor)) {
 	case OUTPUT_MORE:
+		if (is_unchanged(render, request))
+			finish(render, request, NULL);
 		break;
 	case OUTPUT_DONE:
-		finish(render, request, out);
+		finish(render, request, is_unchanged(render, request) ? NULL : out);
 		break;
 	case OUTPUT_NOT_FOUND:
 		httpd_problem(request, 404, "no such endpoint or check, or no result of it yet");
@@ -225,14 +234,6 @@ static void serve_output(struct status *status, struct httpd_request *request,
 	if (!read_query(head, output, &render->query)) {
 		free(render);
 		refuse_query(request, output);
-		return;
-	}
-	if (render->etag[0] != '\0' && is_known_version(request, render->etag)) {
-		httpd_reply(request,
-			&(struct httpd_reply){
-				.status = 304, .etag = render->etag, .vary = render->vary },
-			NULL);
-		free(render);
 		return;
 	}
 	httpd_defer(request, &render->job);

@@ -317,6 +317,18 @@ static void test_an_unchanged_answer_is_not_sent_again(void **state)
 	assert_int_equal(ask(fixture, &client, false, "GET /api/v1/status", field), 304);
 	assert_string_equal(raw_body(&client), "");
 	raw_close(&client);
+	assert_int_equal(ask(fixture, &client, false, "GET /api/v1/endpoints", field), 304);
+	raw_close(&client);
+	assert_int_equal(ask(fixture, &client, false, "GET /", "If-None-Match: *\r\n"), 200);
+	raw_close(&client);
+	assert_int_equal(
+		ask(fixture, &client, false, "GET /api/v1/status", "If-None-Match: *\r\n"), 304);
+	raw_close(&client);
+	/* What does not exist has no version. */
+	assert_int_equal(ask(fixture, &client, false, "GET /api/v1/endpoints/nobody", field), 404);
+	raw_close(&client);
+	assert_int_equal(ask(fixture, &client, false, "GET /api/v1/endpoints?state=x", field), 400);
+	raw_close(&client);
 	/* A configuration later it is another. */
 	apply(fixture, 4);
 	assert_int_equal(ask(fixture, &client, false, "GET /api/v1/status", field), 200);
