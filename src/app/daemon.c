@@ -129,7 +129,7 @@ static void tell_pause(struct daemon *daemon)
 		return;
 	log_printf(LOG_LEVEL_WARNING, MSG_CLOCK_JUMPED,
 		"this process stood still for more than a second (suspended, stopped or without "
-		"CPU); checks under way are discarded, what is due is spread");
+		"CPU); checks under way are stale, what is due is spread");
 }
 
 static void on_pulse(struct timer *timer)

@@ -296,7 +296,7 @@ static bool excuse_pause(
 		return false;
 	result->timed = 0;
 	if (result->verdict != VERDICT_UP && result->verdict != VERDICT_UNKNOWN)
-		result_set(result, REASON_CANCELLED, "modelhealthd itself was paused (%s)",
+		result_set(result, REASON_STALE, "modelhealthd itself was paused (%s)",
 			reason_token(result->reason));
 	return true;
 }

@@ -404,6 +404,7 @@ static void test_a_pause_of_ours_takes_no_target_down(void **state)
 {
 	struct world world;
 	struct world_conf conf = { .n_endpoints = 50, .min_interval = 2 * second };
+	uint32_t n_stale = 0;
 
 	(void)state;
 	world_init(&world, &conf, 3);
@@ -418,6 +419,15 @@ static void test_a_pause_of_ours_takes_no_target_down(void **state)
 	world_run(&world, 20 * second);
 	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 50);
 	assert_int_equal(world.transitions, 50);
+	/* What was under way is told as what it is, and as nothing else. */
+	for (size_t i = 0; i < 50; i++) {
+		const struct tally *results = &world_endpoint(&world, i)->checks[0]->results;
+
+		n_stale += tally_count(results, REASON_STALE);
+		assert_int_equal(results->total,
+			tally_count(results, REASON_OK) + tally_count(results, REASON_STALE));
+	}
+	assert_true(n_stale > 0);
 	world_fini(&world);
 }
 
@@ -921,6 +931,31 @@ static void test_a_reload_while_offline_neither_thaws_nor_repeats(void **state)
 	world_fini(&world);
 }
 
+/* What was under way in it says nothing of the network either. */
+static void test_a_pause_while_offline_thaws_nothing(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, &abroad, 3);
+	world.behave = well;
+	world_apply(&world, 6, SALT_NONE);
+	world_run(&world, 60 * second);
+	world.behave = unreachable;
+	world_run(&world, 60 * second);
+	for (unsigned i = 0; i < 20; i++) {
+		while (world.in_flight == 0)
+			world_run(&world, second / 10);
+		world_pause(&world, 30 * second);
+		for (unsigned k = 0; k < 150; k++) {
+			world_run(&world, second / 10);
+			assert_true(engine_self(world.engine)->offline);
+		}
+	}
+	assert_int_equal(engine_snapshot(world.engine)->n_state[STATE_UP], 6);
+	world_fini(&world);
+}
+
 static void test_a_reload_that_leaves_too_few_hosts_thaws(void **state)
 {
 	struct world world;
@@ -1219,6 +1254,7 @@ int main(void)
 		cmocka_unit_test(test_lost_timers_are_no_progress),
 		cmocka_unit_test(test_a_kind_that_never_ends_is_cancelled_and_counted),
 		cmocka_unit_test(test_a_reload_while_offline_neither_thaws_nor_repeats),
+		cmocka_unit_test(test_a_pause_while_offline_thaws_nothing),
 		cmocka_unit_test(test_a_reload_that_leaves_too_few_hosts_thaws),
 		cmocka_unit_test(test_a_pause_is_no_latency_and_no_bug),
 		cmocka_unit_test(test_chaos_breaks_nothing),
