@@ -47,6 +47,13 @@ class Peer:
         self.server.requests[self.name].append(head)
         return head
 
+    def receive(self):
+        """What comes next; a behaviour ends where the peer went."""
+        chunk = self.sock.recv(65536)
+        if not chunk:
+            raise ConnectionAbortedError
+        return chunk
+
     def send(self, *parts):
         for part in parts:
             data = part if isinstance(part, bytes) else part.encode()

@@ -112,14 +112,20 @@ def raise_loopback():
 
 
 def own_files(directory):
-    """Our resolv.conf over the host's, and an empty /run whose journal is in `directory`."""
-    path = os.path.join(directory, "resolv.conf")
-    with open(path, "w", encoding="ascii") as file:
-        file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:2\n")
-    mount(path, os.path.realpath("/etc/resolv.conf"), None, MS_BIND)
+    """An empty /run whose journal is in `directory`, and our resolv.conf over the host's, which may
+    lead into /run. Where there is none, the resolver asks 127.0.0.1 all the same."""
     mount("tmpfs", "/run", b"tmpfs", 0)
     os.makedirs("/run/systemd")
     os.symlink(directory, "/run/systemd/journal")
+    path = os.path.join(directory, "resolv.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:2\n")
+    hosts = os.path.realpath("/etc/resolv.conf")
+    if hosts.startswith("/run/"):
+        os.makedirs(os.path.dirname(hosts), exist_ok=True)
+        shutil.copy(path, hosts)
+    elif os.path.exists(hosts):
+        mount(path, hosts, None, MS_BIND)
 
 
 # ---- DNS ----

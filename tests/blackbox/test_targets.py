@@ -30,7 +30,7 @@ def test_request_is_sent_as_configured(server, start):
         head = peer.request()
         head, _, body = head.partition(b"\r\n\r\n")
         while len(body) < int(header(head, "content-length") or 0):
-            body += peer.sock.recv(65536)
+            body += peer.receive()
         seen[head.split()[1]] = (head, body)
         peer.answer()
     server.listen_as("recording", recording)
