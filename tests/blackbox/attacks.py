@@ -7,12 +7,14 @@ from pathlib import Path
 import contextlib
 import re
 
-from harness import (CANARIES, Daemon, canary_endpoints, http_endpoint, last_of, wait_until)
+from harness import (CANARIES, PATIENCE, REACHED, Daemon, canary_endpoints, http_endpoint, last_of,
+                     limits_for, wait_until)
 
 SOURCE = Path(__file__).resolve().parents[2]
 
-# The total timeout of http_endpoint(), what a result may take beyond it on a busy machine.
+# The total timeout of http_endpoint(), that of limits_for(), what a result may take beyond it.
 TOTAL_SECONDS = 0.8
+PATIENT_SECONDS = 5 * PATIENCE
 SLACK_SECONDS = 0.3
 
 
@@ -34,7 +36,7 @@ class Attack:
     path: str = "/"
     extra: dict = field(default_factory=dict)  # keys of the endpoint
     at_least: float = 0        # seconds a check must have taken
-    at_most: float = TOTAL_SECONDS + SLACK_SECONDS
+    at_most: float = None      # by its limits, unless it says less
     detail: str = ""           # must occur in the detail
 
     def __str__(self):
@@ -42,6 +44,17 @@ class Attack:
 
     def url(self, server):
         return server.url(self.behaviour or self.name, self.path)
+
+    def endpoint(self, server):
+        return http_endpoint(self.name, self.url(server),
+                             **{"timeout": limits_for(self.reasons), **self.extra})
+
+    def longest(self):
+        """Seconds that a check may take."""
+        if self.at_most is not None:
+            return self.at_most
+        in_time = set(self.reasons.split("|")).isdisjoint(REACHED)
+        return (PATIENT_SECONDS if in_time else TOTAL_SECONDS) + SLACK_SECONDS
 
 
 class Round:
@@ -66,7 +79,8 @@ class Round:
         assert last["verdict"] == reasons()[last["reason"]]
         assert attack.detail in (last["detail"] or "")
         total = last["timings"]["total_seconds"]
-        assert attack.at_least <= total <= attack.at_most, f"{attack.name} took {total} s: {last}"
+        most = attack.longest() + self.daemon.starved_seconds()
+        assert attack.at_least <= total <= most, f"{attack.name} took {total} s: {last}"
         assert_clean_text(last["detail"] or "")
 
 
@@ -86,8 +100,7 @@ def assert_clean_text(text, limit=256):
 def attack_round(server, attacks, endpoints=(), more=None, checks=2, seconds=20, **options):
     """Runs one daemon against the table; at the end it must have borne all of it."""
     config = {
-        "endpoints": [http_endpoint(attack.name, attack.url(server), **attack.extra)
-                      for attack in attacks] + list(endpoints)
+        "endpoints": [attack.endpoint(server) for attack in attacks] + list(endpoints)
         + canary_endpoints(server.url("healthy")),
         **(more or {}),
     }

@@ -16,7 +16,7 @@ import foreign
 from attacks import Attack, attack_round, reasons
 from h2 import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS,
                 STATUS_200, frame, literal, read_request)
-from harness import free_port, last_of, run_daemon
+from harness import free_port, last_of, limits_for, run_daemon
 from hostile import server_context
 
 FIXTURES = Path(__file__).resolve().parents[1] / "data/fixtures"
@@ -156,9 +156,9 @@ def answers(reply, piece=1 << 20):
 @pytest.fixture(scope="module")
 def played(server):
     endpoints = []
-    for name, (reply, _, _) in ANSWERS.items():
+    for name, (reply, right, _) in ANSWERS.items():
         port = server.listen(name, answers(reply))
-        endpoints.append(grpc_endpoint(name, f"grpc://127.0.0.1:{port}"))
+        endpoints.append(grpc_endpoint(name, f"grpc://127.0.0.1:{port}", timeout=limits_for(right)))
     with attack_round(server, [], endpoints=endpoints) as result:
         yield result
 

@@ -6,12 +6,12 @@ import itertools
 import pytest
 
 from attacks import Attack, attack_round
-from harness import Daemon, http_endpoint, last_of
+from harness import PATIENT, Daemon, http_endpoint, last_of
 from hostile import answering, redirecting, server_context
 
-FOLLOW = {"redirects": 3}
+FOLLOW = {"redirects": 3, "timeout": PATIENT}
 REFUSED = "redirect_refused"
-LONG_AGO = 0.4  # a refusal is decided at once, without waiting for any timeout
+LONG_AGO = 2  # a refusal is decided at once, without waiting for any timeout: these are 5 s
 
 
 def follow(name, reasons, **more):
@@ -101,17 +101,17 @@ METADATA = [
 def denied(server):
     """{endpoint: JSON} with every spelling as URL and as target of a redirect."""
     port = server.listen("sentinel", answering(), host="127.0.0.2")
-    endpoints = [http_endpoint("well", server.url("healthy"))]
+    endpoints = [http_endpoint("well", server.url("healthy"), timeout=PATIENT)]
     for number, host in enumerate(SPELLINGS):
         target = f"http://{host}:{port}/"
         server.listen_as(f"redirect-{number}", redirecting(target))
-        endpoints.append(http_endpoint(f"direct-{number}", target))
+        endpoints.append(http_endpoint(f"direct-{number}", target, timeout=PATIENT))
         endpoints.append(http_endpoint(f"via-{number}", server.url(f"redirect-{number}"),
                                        **FOLLOW))
     for number, host in enumerate(METADATA):
         target = f"http://{host}/latest/meta-data/"
         server.listen_as(f"metadata-redirect-{number}", redirecting(target))
-        endpoints.append(http_endpoint(f"metadata-{number}", target))
+        endpoints.append(http_endpoint(f"metadata-{number}", target, timeout=PATIENT))
         endpoints.append(http_endpoint(f"metadata-via-{number}",
                                        server.url(f"metadata-redirect-{number}"), **FOLLOW))
     deny = ["127.0.0.2/32", "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"]

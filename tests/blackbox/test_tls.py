@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from attacks import Attack, attack_round
-from harness import http_endpoint, last_of, tcp_endpoint
+from harness import http_endpoint, last_of, limits_for, tcp_endpoint
 from hostile import BEHAVIOURS, answering, server_context
 
 VERIFY = "tls_verify_failed"
@@ -66,7 +66,8 @@ def played(server, pki):
 
 def secure(server, name, reasons, function, extra, tls=None):
     port = server.listen_as(name, function, tls=tls)
-    return Attack(name, reasons), http_endpoint(name, f"https://localhost:{port}/", **extra)
+    return Attack(name, reasons), http_endpoint(name, f"https://localhost:{port}/",
+                                                timeout=limits_for(reasons), **extra)
 
 
 NAMES = ([f"cert_{name}" for name, _ in CERTIFICATES] + [name for name, _ in HANDSHAKES]
