@@ -380,6 +380,8 @@ static int choose_dialect(struct canary_params *canary, struct conf_scope *scope
 	size_t n = min_of(canary->modes.n, array_size(names));
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
+	if (conf_is_partial(scope) && (n == 0 || (n > 1 && !canary->mode)))
+		return -EINVAL;
 	if (n == 0)
 		return conf_error(scope, conf_node(scope, "modes"),
 			"modes is missing: set the type of the endpoint to that of its server, or "
@@ -419,6 +421,8 @@ static int compile_question(struct canary_params *canary, struct conf_scope *sco
 			canary->model, prompt_names, array_size(prompt_names));
 	if (strcmp(dialect->method, "GET") == 0)
 		return 0;
+	if (!canary->metadata_path && conf_is_partial(scope))
+		return -EINVAL;
 	if (!canary->metadata_path)
 		return conf_error(scope, conf_node(scope, "modes"),
 			"mode %s has no body: set one, or metadata.path to make one of the "
@@ -436,6 +440,8 @@ static int compile_loaded(struct canary_params *canary, struct conf_scope *scope
 
 	if (!loaded->path || canary->wake == WAKE_ALLOWED)
 		return 0;
+	if (!canary->model && conf_is_partial(scope))
+		return -EINVAL;
 	if (!canary->model)
 		return conf_error(scope, conf_node(scope, "loaded"),
 			"loaded needs a model to look for: set models: [ NAME ]");
@@ -475,18 +481,43 @@ static int build_headers(struct canary_params *canary, struct arena *arena)
 	return 0;
 }
 
+/* Whether what is called down comes before what is called degraded. */
+static bool is_reversed(const struct expect_limits *limits)
+{
+	return limits->degraded > 0 && limits->down > 0 && limits->degraded >= limits->down;
+}
+
 static int check_limits(const struct canary_params *canary, struct conf_scope *scope)
 {
 	const struct canary_embedding *embedding = &canary->expect.embedding;
-	size_t n = embedding->golden.embedding.n;
+	const struct canary_speed *speed = &canary->tokens_per_second;
 
-	if (embedding->min_cosine.value > 1 || embedding->min_cosine.value < -1)
-		return conf_error(scope, conf_node(scope, "expect.embedding.min_cosine"),
-			"expected a number from -1 to 1");
+	const struct {
+		bool is_broken;
+		const char *key, *rule;
+	} rules[] = {
+		{ is_reversed(&canary->ttft), "ttft.degraded", "must be less than ttft.down" },
+		{ is_reversed(&canary->inter_token), "inter_token.degraded",
+			"must be less than inter_token.down" },
+		{ speed->degraded_below.source && speed->down_below.source &&
+				speed->degraded_below.value <= speed->down_below.value,
+			"tokens_per_second.degraded_below",
+			"must be more than tokens_per_second.down_below" },
+		{ embedding->min_cosine.value > 1 || embedding->min_cosine.value < -1,
+			"expect.embedding.min_cosine", "expected a number from -1 to 1" },
+	};
+
+	size_t n = embedding->golden.embedding.n;
+	int r = 0;
+
+	for (size_t i = 0; i < array_size(rules); i++) {
+		if (rules[i].is_broken)
+			r = conf_error(scope, conf_node(scope, rules[i].key), "%s", rules[i].rule);
+	}
 	if (embedding->dimension > 0 && n > 0 && n != embedding->dimension)
-		return conf_error(scope, conf_node(scope, "expect.embedding.golden"),
+		r = conf_error(scope, conf_node(scope, "expect.embedding.golden"),
 			"has %zu numbers, but dimension is %u", n, embedding->dimension);
-	return 0;
+	return r;
 }
 
 /* What a run costs about, prompt and answer together. */
@@ -534,15 +565,13 @@ int canary_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 
 	if (!canary->model && endpoint->n_models > 0)
 		canary->model = endpoint->models[0];
-	if (r == 0)
-		r = client_compile(
-			&canary->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
-	if (r == 0)
-		r = compile_question(canary, scope);
-	if (r == 0)
-		r = compile_loaded(canary, scope);
-	if (r == 0)
-		r = check_limits(canary, scope);
+	r = conf_worse(r,
+		client_compile(&canary->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint));
+	if (canary->client.target.url && canary->dialect)
+		r = conf_worse(r, compile_question(canary, scope));
+	if (canary->client.target.url)
+		r = conf_worse(r, compile_loaded(canary, scope));
+	r = conf_worse(r, check_limits(canary, scope));
 	if (r == 0)
 		r = build_headers(canary, conf_arena(scope));
 	return r < 0 ? r : settle(canary, scope, spec);

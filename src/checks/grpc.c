@@ -181,10 +181,10 @@ static int fill_reasons(struct grpc_params *grpc, struct conf_scope *scope)
 		grpc->reasons[i] = REASON_GRPC_STATUS;
 	for (size_t i = 0; i < array_size(default_reasons); i++)
 		grpc->reasons[default_reasons[i].word] = default_reasons[i].reason;
-	for (size_t i = 0; i < grpc->reason_words.n && r == 0; i++) {
+	for (size_t i = 0; i < grpc->reason_words.n; i++) {
 		const struct conf_pair *pair = &grpc->reason_words.items[i];
 
-		r = set_reason(grpc, scope, pair->name, secret_expose(pair->value));
+		r = conf_worse(r, set_reason(grpc, scope, pair->name, secret_expose(pair->value)));
 	}
 	return r;
 }
@@ -200,6 +200,8 @@ static int put_message(const struct grpc_params *grpc, struct conf_scope *scope,
 	if (grpc->call)
 		return 0;
 	if (grpc->method == METHOD_MODEL_READY) {
+		if (!wanted && conf_is_partial(scope))
+			return -EINVAL;
 		if (!wanted)
 			return conf_error(scope, conf_node(scope, "method"),
 				"model_ready needs a model: set model or models");
@@ -295,18 +297,15 @@ static int grpc_compile(struct conf_scope *scope, struct endpoint_spec *endpoint
 	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
 	int r = fill_reasons(grpc, scope);
 
-	if (r == 0)
-		r = check_headers(grpc, scope);
-	if (r == 0)
-		r = client_compile(&grpc->client, schemes, scope, endpoint);
-	if (r == 0)
-		r = fill_body(grpc, scope, model);
-	if (r == 0)
-		r = fill_headers(grpc, scope, spec);
-	return r < 0 ? r
-		     : client_url_instead(&grpc->client, scope, "call",
-			       grpc->call ? grpc->call : method_paths[grpc->method], model,
-			       &grpc->url);
+	r = conf_worse(r, check_headers(grpc, scope));
+	r = conf_worse(r, client_compile(&grpc->client, schemes, scope, endpoint));
+	r = conf_worse(r, fill_body(grpc, scope, model));
+	r = conf_worse(r, fill_headers(grpc, scope, spec));
+	return !grpc->client.target.url
+		       ? r
+		       : conf_worse(r, client_url_instead(&grpc->client, scope, "call",
+					       grpc->call ? grpc->call : method_paths[grpc->method],
+					       model, &grpc->url));
 }
 
 static void grpc_dispose(const void *params)

@@ -339,7 +339,6 @@ const struct check_kind check_http = {
 	.name = "http",
 	.keys = http_keys,
 	.params_size = sizeof(struct http_params),
-	.compiles_partly = true,
 	.compile = http_compile,
 	.client = http_client,
 	.dispose = http_dispose,

@@ -120,17 +120,15 @@ static int load_compile(struct conf_scope *scope, struct endpoint_spec *endpoint
 	const char *model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
 	int r = client_compile(&load->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
 
-	if (r < 0)
-		return r;
 	decide_at_once(scope, spec);
-	if (!has_roles(&load->roles))
-		return conf_error(scope, conf_node(scope, "roles"),
+	if (!has_roles(&load->roles) && !conf_is_partial(scope))
+		r = conf_error(scope, conf_node(scope, "roles"),
 			"roles names no metric, so a load check cannot tell anything");
 	load->url = load->client.target.url;
-	if (!load->path)
-		return 0;
-	r = (load->client.is_base ? client_url : client_url_instead)(
-		&load->client, scope, "path", load->path, model, &load->joined);
+	if (!load->path || !load->url)
+		return r;
+	r = conf_worse(r, (load->client.is_base ? client_url : client_url_instead)(
+				  &load->client, scope, "path", load->path, model, &load->joined));
 	load->url = load->joined;
 	return r;
 }

@@ -120,13 +120,11 @@ static int models_compile(struct conf_scope *scope, struct endpoint_spec *endpoi
 	if (models->list.port != 0)
 		models->client.port = models->list.port;
 	r = client_compile(&models->client, 1u << URL_HTTP | 1u << URL_HTTPS, scope, endpoint);
-	if (r == 0)
-		r = model_list_check(scope, &models->list, "list");
-	if (r == 0)
-		r = fill_body(models, scope, model);
-	if (r == 0)
-		r = client_url(&models->client, scope, "list.path", models->list.path, model,
-			&models->url);
+	r = conf_worse(r, model_list_check(scope, &models->list, "list"));
+	r = conf_worse(r, fill_body(models, scope, model));
+	if (models->client.target.url && models->list.path)
+		r = conf_worse(r, client_url(&models->client, scope, "list.path", models->list.path,
+					  model, &models->url));
 	return r;
 }
 

@@ -160,7 +160,7 @@ static int check_step_name(const struct scenario_params *scenario, struct conf_s
 	const struct scenario_step *step)
 {
 	for (const struct scenario_step *other = scenario->steps; other < step; other++) {
-		if (strcmp(other->name, step->name) == 0)
+		if (other->name && step->name && strcmp(other->name, step->name) == 0)
 			return conf_error(scope, conf_node(scope, "name"),
 				"another step is called %s too", step->name);
 	}
@@ -204,8 +204,8 @@ static int add_captures(
 
 	step->n_known = scenario->n_captures;
 	step->captures = scenario->captures + scenario->n_captures;
-	for (size_t i = 0; i < step->capture_map.n && r == 0; i++)
-		r = add_capture(scenario, scope, &step->capture_map.items[i]);
+	for (size_t i = 0; i < step->capture_map.n; i++)
+		r = conf_worse(r, add_capture(scenario, scope, &step->capture_map.items[i]));
 	step->n_captures = scenario->n_captures - step->n_known;
 	return r;
 }
@@ -323,11 +323,10 @@ static int compile_request(const struct scenario_params *scenario, struct conf_s
 {
 	int r = check_body(scenario, scope, step);
 
-	if (r == 0)
-		r = fill_headers(scope, step);
+	r = conf_worse(r, fill_headers(scope, step));
 	if (!step->method)
 		step->method = step->body ? "POST" : "GET";
-	return r < 0 ? r : compile_url(scenario, scope, step);
+	return step->client->target.url ? conf_worse(r, compile_url(scenario, scope, step)) : r;
 }
 
 /* A step that asks for itself. It must not change whom the endpoint's other checks speak for. */
@@ -338,18 +337,18 @@ static int compile_own(const struct scenario_params *scenario, struct conf_scope
 	int r;
 
 	if (!step->own.target.url_text)
-		return conf_error(scope, conf_node(scope, "name"),
-			"step %s needs a url or an endpoint", step->name);
+		return conf_is_partial(scope)
+			       ? -EINVAL
+			       : conf_error(scope, conf_node(scope, "name"),
+					 "step %s needs a url or an endpoint", step->name);
 	r = client_compile(&step->own, schemes, scope, &scratch);
-	if (r < 0)
-		return r;
 	if (!scratch.tls_verify)
 		endpoint->tls_verify = false;
 	if (endpoint->key_hash == 0)
 		endpoint->key_hash = scratch.key_hash;
 	step->client = &step->own;
 	step->model = endpoint->n_models > 0 ? endpoint->models[0] : NULL;
-	return compile_request(scenario, scope, step);
+	return conf_worse(r, compile_request(scenario, scope, step));
 }
 
 static int compile_step(struct scenario_params *scenario, struct conf_scope *scope,
@@ -363,18 +362,17 @@ static int compile_step(struct scenario_params *scenario, struct conf_scope *sco
 			scope, node, "expected a step with a name, got %s", conf_got(scope, node));
 	conf_enter(scope, node, is_alone ? CONF_ALONE : CONF_INHERITS);
 	r = conf_fill_here(scope, step_keys, step);
-	if (r == 0)
-		r = expect_check(scope, &step->expect);
-	if (r == 0)
-		r = check_step_name(scenario, scope, step);
-	if (r == 0 && step->endpoint_name && step->own.target.url_text)
+	if (r < 0)
+		conf_set_partial(scope);
+	r = conf_worse(r, expect_check(scope, &step->expect));
+	r = conf_worse(r, check_step_name(scenario, scope, step));
+	if (step->endpoint_name && step->own.target.url_text)
 		r = conf_error(scope, conf_node(scope, "endpoint"),
 			"a step has either a url or an endpoint");
 	step->is_status_expected = conf_has(scope, "expect.status");
-	if (r == 0)
-		r = add_captures(scenario, scope, step);
-	if (r == 0 && !step->endpoint_name)
-		r = compile_own(scenario, scope, endpoint, step);
+	r = conf_worse(r, add_captures(scenario, scope, step));
+	if (!step->endpoint_name)
+		r = conf_worse(r, compile_own(scenario, scope, endpoint, step));
 	conf_leave(scope);
 	return r;
 }
@@ -390,14 +388,18 @@ int scenario_compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 	const char **names = arena_calloc(arena, list->n_children, sizeof *names);
 	int r = 0;
 
+	if (!scenario->steps_source)
+		return -EINVAL; /* it is no list of steps */
 	scenario->steps = arena_calloc(arena, list->n_children, sizeof *scenario->steps);
 	scenario->captures = arena_calloc(arena, SCENARIO_MAX_CAPTURES, sizeof *scenario->captures);
 	if (!names || !scenario->steps || !scenario->captures)
 		return -ENOMEM;
-	for (struct node *node = list->first_child; node && r == 0; node = node->next) {
+	for (struct node *node = list->first_child; node; node = node->next) {
 		struct scenario_step *step = &scenario->steps[scenario->n_steps++];
 
-		r = compile_step(scenario, scope, endpoint, node, step);
+		r = conf_worse(r, compile_step(scenario, scope, endpoint, node, step));
+		if (r < 0)
+			conf_set_partial(scope); /* its captures may be missing below */
 		names[scenario->n_steps - 1] = step->name;
 		if (step->cost == SCENARIO_COST_INFERENCE)
 			spec->cost.is_inference = true;

@@ -241,7 +241,6 @@ const struct check_kind check_tcp = {
 	.name = "tcp",
 	.keys = tcp_keys,
 	.params_size = sizeof(struct tcp_params),
-	.compiles_partly = true,
 	.compile = tcp_compile,
 	.dispose = tcp_dispose,
 	.start = tcp_start,

@@ -197,9 +197,7 @@ static int compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 {
 	const struct check_kind *kind = check->kind;
 
-	if (!kind->compile || (scope->is_partial && !kind->compiles_partly))
-		return 0;
-	return kind->compile(scope, endpoint, check, params);
+	return kind->compile ? kind->compile(scope, endpoint, check, params) : 0;
 }
 
 /* Fills one check. */

@@ -166,6 +166,11 @@ bool conf_is_partial(const struct conf_scope *scope)
 	return scope->is_partial;
 }
 
+void conf_set_partial(struct conf_scope *scope)
+{
+	scope->is_partial = true;
+}
+
 const struct config *conf_config(const struct conf_scope *scope)
 {
 	return scope->config;

@@ -256,6 +256,8 @@ static int parse_dialects(struct conf_scope *scope, const struct node *node, voi
 
 		rc = r < 0 ? r : rc;
 	}
+	if (rc < 0)
+		dialects->n = 0; /* they are not all whole */
 	return rc;
 }
 

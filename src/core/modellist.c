@@ -147,6 +147,8 @@ int model_list_check(struct conf_scope *scope, const struct model_list *list, co
 {
 	char name[64];
 
+	if ((!list->path || !list->ids) && conf_is_partial(scope))
+		return -EINVAL;
 	if (!list->path || !list->ids)
 		return conf_error(scope, conf_node(scope, key), "needs path and ids");
 	for (size_t i = 0; i < list->aliases.n; i++) {
@@ -156,7 +158,7 @@ int model_list_check(struct conf_scope *scope, const struct model_list *list, co
 				"expected JSON pointers like /data/*/root");
 	}
 	(void)snprintf(name, sizeof name, "%s.next", key);
-	if (list->next && !list->next_parameter)
+	if (list->next && !list->next_parameter && !conf_is_partial(scope))
 		return conf_error(scope, conf_node(scope, name), "needs next_parameter");
 	return 0;
 }

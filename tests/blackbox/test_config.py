@@ -286,6 +286,99 @@ def test_wrong_value_makes_no_other_mistake_up(files):
     assert found == [5, 7, 8, 10, 12], text
 
 
+WRONG_KINDS = """
+endpoints:
+  - name: canary
+    type: vllm
+    url: http://127.0.0.1:1
+    models: [ m ]
+    checks:
+      canary:
+        max_tokens: 0
+        mode: chatt
+        ttft: { degraded: 5s, down: 1s }
+        inter_token: { degraded: 5s, down: 1s }
+        tokens_per_second: { degraded_below: 1, down_below: 10 }
+        expect: { embedding: { min_cosine: 7 } }
+      models:
+        drift_hold: 5
+        list: { next: /next, path: v1 }
+      load:
+        max_body_bytes: x
+        path: metrics
+  - name: grpc
+    type: grpc
+    url: http://127.0.0.1:1
+    method: modelready
+    service: "${who}"
+    http_version: "1.1"
+    headers: { te: x }
+    reasons: { servin: ok, not_serving: fine }
+  - name: route
+    type: scenario
+    steps:
+      - { name: one, url: "http://127.0.0.1:1", max_body_bytes: x, capture: { BAD: /0 }, expect: { latency: { degraded: 5s, down: 1s } } }
+      - { name: two, url: "http://127.0.0.1:1", capture: { v: 0 }, path: "//x" }
+      - { name: two, body: "a${v}${late}" }
+      - { name: four, url: "ftp://127.0.0.1:1", endpoint: canary, body: "${nobody}" }
+      - { name: five, url: "http://127.0.0.1:1", path: "/${v}" }
+"""
+WRONG_KINDS_ARE_TOLD = [
+    '8:21: endpoints[0].checks.canary.max_tokens: expected a whole number of at least 1, got "0"',
+    "9:15: endpoints[0].checks.canary.mode: expected one of chat, chat_json, completion, "
+    'responses, embeddings, rerank; got "chatt" (did you mean chat?)',
+    '10:27: endpoints[0].checks.canary.ttft.degraded: must be less than ttft.down',
+    '11:34: endpoints[0].checks.canary.inter_token.degraded: must be less than inter_token.down',
+    "12:46: endpoints[0].checks.canary.tokens_per_second.degraded_below: must be more than "
+    "tokens_per_second.down_below",
+    '13:44: endpoints[0].checks.canary.expect.embedding.min_cosine: expected a number from -1 to 1',
+    '15:21: endpoints[0].checks.models.drift_hold: expected a duration like 500ms, got "5" '
+    "(did you mean 5s?)",
+    '16:36: endpoints[0].checks.models.list.path: expected a path that begins with one /',
+    '18:25: endpoints[0].checks.load.max_body_bytes: expected a size like 64KiB, got "x"',
+    '19:15: endpoints[0].checks.load.path: expected a path that begins with one /',
+    "23:13: endpoints[1].method: expected one of health, model_ready, server_live, "
+    'server_ready; got "modelready" (did you mean model_ready?)',
+    '25:19: endpoints[1].http_version: gRPC needs HTTP/2',
+    '27:14: endpoints[1].reasons: a server cannot say "servin" (did you mean serving?)',
+    '27:14: endpoints[1].reasons: not_serving: "fine" is not a reason',
+    '31:65: endpoints[2].steps[0].max_body_bytes: expected a size like 64KiB, got "x"',
+    '31:77: endpoints[2].steps[0].capture: "BAD" cannot be a name: expected lower case '
+    "letters, digits and _, and neither prompt nor model",
+    '31:121: endpoints[2].steps[0].expect.latency.degraded: must be less than expect.latency.down',
+    '32:58: endpoints[2].steps[1].capture: v: expected a JSON pointer like /data/0/id, got "0"',
+    '32:74: endpoints[2].steps[1].path: expected a path that begins with one /',
+    '33:17: endpoints[2].steps[2].name: another step is called two too',
+    '34:59: endpoints[2].steps[3].endpoint: a step has either a url or an endpoint',
+]
+
+
+def test_wrong_value_hides_no_mistake_of_any_kind(files):
+    _, text, _ = files.check(WRONG_KINDS.lstrip())
+    assert [line.split(":", 1)[1] for line in text.splitlines()] == WRONG_KINDS_ARE_TOLD
+
+
+# What looks like a mistake, but only because a value beside it is bad; only those are told.
+ONLY_BAD_VALUES = """
+endpoints:
+  - { name: a, type: vllm, url: "http://127.0.0.1:1", models: { a: b }, checks: { canary: {
+      modes: { x: { path: [ a ] } }, mode: x, loaded: { path: /v1/models, ids: { a: b } } } } }
+  - { name: b, type: grpc, url: "http://127.0.0.1:1", method: model_ready, model: [ a ] }
+  - { name: c, type: load, url: "http://127.0.0.1:1", roles: { running: { a: b } } }
+  - { name: d, type: models, url: "http://127.0.0.1:1", list: { path: [ a ], ids: /a } }
+  - { name: e, type: scenario, steps: [ { name: s, url: [ a ], capture: { v: /0 } },
+      { name: t, url: "http://127.0.0.1:1", path: "/${v}" } ] }
+  - { name: f, type: scenario, steps: many }
+  - { name: g, type: canary, url: "http://127.0.0.1:1", modes: [ a ] }
+  - { name: h, type: canary, url: [ a ], modes: { x: { path: /, require: [ /a ] } } }
+"""
+
+
+def test_wrong_value_makes_no_mistake_of_any_kind_up(files):
+    _, text, errors = files.check(ONLY_BAD_VALUES.lstrip())
+    assert [int(error[1]) for error in errors] == [2, 3, 3, 4, 5, 6, 7, 9, 10, 11], text
+
+
 def test_mistakes_beside_a_wrong_type_are_shown_at_once(files):
     text = assert_rejected(files, endpoint("interval: 5", "retries: 3", "nonsense: 1",
                                            "timeout: { conect: 1s }").replace("http\n", "htp\n"))

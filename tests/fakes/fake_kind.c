@@ -73,6 +73,8 @@ static int compile(struct conf_scope *scope, struct endpoint_spec *endpoint,
 
 	fake_kind_live++;
 	params->is_compiled = true;
+	if (!params->url)
+		return -EINVAL; /* which has been said */
 	if (strncmp(params->url, "http", 4) != 0)
 		return conf_error(scope, conf_node(scope, "url"), "expected http:// or https://");
 	endpoint->host = params->url;

@@ -44,14 +44,11 @@ struct check_kind {
 	size_t params_size;
 	bool remembers; /* its probes have a memory */
 
-	/* compile() also runs when values are bad (conf_is_partial), which then have their defaults
-	 * or are zeros, so that one load shows every mistake. */
-	bool compiles_partly;
-
-	/* Once per load, after the keys are filled into params without an error: checks what one
-	 * key alone cannot show and prepares what can be prepared. Sets the endpoint's host,
-	 * key_hash and tls_verify; its url is set from the row `url`, when that is a CONF_URL.
-	 * Reports through the scope; 0 or -errno. */
+	/* Once per load, after the keys are filled into params: checks what one key alone cannot
+	 * show and prepares what can be prepared. Sets the endpoint's host, key_hash and
+	 * tls_verify; its url is set from the row `url`, when that is a CONF_URL. Also runs when
+	 * values are bad (conf_is_partial), which then have their defaults or are zeros, so that
+	 * one load shows every mistake. Reports through the scope; 0 or -errno. */
 	int (*compile)(struct conf_scope *scope, struct endpoint_spec *endpoint,
 		struct check_spec *spec, void *params);
 

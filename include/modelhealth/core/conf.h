@@ -177,6 +177,9 @@ int conf_resolve_path(struct conf_scope *scope, const char *key, const char **pa
  * stand there, and compile() reports only what is wrong whatever it would be. */
 bool conf_is_partial(const struct conf_scope *scope);
 
+/* For compile(): what it looks at from here on may rest on a value that it found to be bad. */
+void conf_set_partial(struct conf_scope *scope);
+
 /* ---- building blocks for kinds that hold a list of mappings ---- */
 
 enum conf_reach {
