@@ -49,19 +49,20 @@ static struct cost_a_day cost_of(const struct check_spec *check)
 	};
 }
 
-static void print_cost(const struct check_spec *check, struct cost_a_day *total)
+static void add_cost(const struct check_spec *check, struct cost_a_day *total, struct sbuf *out)
 {
 	struct cost_a_day cost = cost_of(check);
 
 	if (total->requests == 0)
-		printf("inferences a day, at most:\n");
-	printf("  %s/%s: %" PRIu64 " requests, about %" PRIu64 " tokens%s\n", check->endpoint->name,
-		check->name, cost.requests, cost.tokens, cost.is_capped ? " (its budget)" : "");
+		sbuf_puts(out, "inferences a day, at most:\n");
+	sbuf_printf(out, "  %s/%s: %" PRIu64 " requests, about %" PRIu64 " tokens%s\n",
+		check->endpoint->name, check->name, cost.requests, cost.tokens,
+		cost.is_capped ? " (its budget)" : "");
 	total->requests += cost.requests;
 	total->tokens += cost.tokens;
 }
 
-static void print_costs(const struct config *config)
+static void add_costs(const struct config *config, struct sbuf *out)
 {
 	struct cost_a_day total = { 0 };
 
@@ -70,16 +71,17 @@ static void print_costs(const struct config *config)
 
 		for (size_t k = 0; k < endpoint->n_checks; k++) {
 			if (endpoint->checks[k].cost.is_inference)
-				print_cost(&endpoint->checks[k], &total);
+				add_cost(&endpoint->checks[k], &total, out);
 		}
 	}
 	if (total.requests > 0)
-		printf("  total: %" PRIu64 " requests, about %" PRIu64 " tokens\n", total.requests,
-			total.tokens);
+		sbuf_printf(out, "  total: %" PRIu64 " requests, about %" PRIu64 " tokens\n",
+			total.requests, total.tokens);
 }
 
 int run_check(const struct options *options)
 {
+	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
 	struct config *config;
 	size_t checks = 0;
 
@@ -87,11 +89,11 @@ int run_check(const struct options *options)
 		return EXIT_CONFIG;
 	for (size_t i = 0; i < config->n_endpoints; i++)
 		checks += config->endpoints[i].n_checks;
-	printf("%s: ok, %zu endpoint%s, %zu check%s\n", options->config_path, config->n_endpoints,
-		plural_s(config->n_endpoints), checks, plural_s(checks));
-	print_costs(config);
+	sbuf_printf(&out, "%s: ok, %zu endpoint%s, %zu check%s\n", options->config_path,
+		config->n_endpoints, plural_s(config->n_endpoints), checks, plural_s(checks));
+	add_costs(config, &out);
 	config_unref(config);
-	return EXIT_OK;
+	return print_answer(&out, EXIT_OK);
 }
 
 int run_dump_config(const struct options *options)
@@ -103,12 +105,7 @@ int run_dump_config(const struct options *options)
 		return EXIT_CONFIG;
 	conf_dump(config, &out);
 	config_unref(config);
-	if (out.failed) {
-		fprintf(stderr, "modelhealthd: out of memory\n");
-		return EXIT_SYSTEM;
-	}
-	(void)fputs(sbuf_str(&out), stdout);
-	return EXIT_OK;
+	return print_answer(&out, EXIT_OK);
 }
 
 int run_list_types(const struct options *options)
@@ -123,12 +120,7 @@ int run_list_types(const struct options *options)
 		complain(options->profiles_dir, &errors, r);
 		return EXIT_CONFIG;
 	}
-	if (out.failed) {
-		fprintf(stderr, "modelhealthd: out of memory\n");
-		return EXIT_SYSTEM;
-	}
-	(void)fputs(sbuf_str(&out), stdout);
-	return EXIT_OK;
+	return print_answer(&out, EXIT_OK);
 }
 
 /* The daemon's own words: the detail of its problem document, else the answer as it is. */
@@ -148,6 +140,7 @@ static void print_refusal(const struct sbuf *answer)
 
 static int post_reload(const struct options *options, const char *socket_path)
 {
+	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
 	_cleanup_(sbuf_fini) struct sbuf answer = { .limit = 1024 * 1024 };
 	unsigned status = 0;
 	char error[256] = "";
@@ -160,8 +153,8 @@ static int post_reload(const struct options *options, const char *socket_path)
 		print_refusal(&answer);
 		return EXIT_CONFIG;
 	}
-	printf("%s is live\n", options->config_path);
-	return EXIT_OK;
+	sbuf_printf(&out, "%s is live\n", options->config_path);
+	return print_answer(&out, EXIT_OK);
 }
 
 /* In a unit the daemon listens where it did before, whatever the file says now: one that cannot be

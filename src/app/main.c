@@ -4,6 +4,8 @@
  * about configuration in confcmd.c.
  */
 #include "modelhealth/app/options.h"
+#include "modelhealth/app/services.h"
+#include "modelhealth/base/sbuf.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -109,6 +111,14 @@ static bool is_directory(const char *path)
 	return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+static int print_text(const char *text)
+{
+	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
+
+	sbuf_puts(&out, text);
+	return print_answer(&out, EXIT_OK);
+}
+
 static int parse_option(struct options *options, int option)
 {
 	switch (option) {
@@ -116,11 +126,9 @@ static int parse_option(struct options *options, int option)
 		options->config_path = optarg;
 		return -1;
 	case 'h':
-		(void)fputs(usage, stdout);
-		return EXIT_OK;
+		return print_text(usage);
 	case 'V':
-		(void)puts("modelhealthd " MODELHEALTH_VERSION);
-		return EXIT_OK;
+		return print_text("modelhealthd " MODELHEALTH_VERSION "\n");
 	case OPTION_CHECK:
 		options->mode = RUN_CHECK;
 		return -1;

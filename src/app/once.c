@@ -111,7 +111,7 @@ static void render_phases(
 	}
 }
 
-/* Prints what was asked for; returns the exit code. */
+/* Prints what was asked for, or what is known of it when we are to end early; returns the exit code. */
 static int report(const struct once *once, const struct options *options)
 {
 	const struct output *output = options->as_json ? &output_endpoints : &output_text;
@@ -120,8 +120,11 @@ static int report(const struct once *once, const struct options *options)
 		calloc(shown.n_endpoints + 1, sizeof *named);
 	_cleanup_(sbuf_fini) struct sbuf out = SBUF_INIT;
 	size_t n = 0, cursor = 0;
-	int code = EXIT_OK;
+	int code = once->interrupted ? EXIT_NOT_UP : EXIT_OK;
 
+	if (once->interrupted)
+		fprintf(stderr, "modelhealthd: interrupted after %zu of %zu checks\n", once->got,
+			once->wanted);
 	memset(shown.n_state, 0, sizeof shown.n_state); /* of those that were asked for */
 	for (size_t i = 0; named && i < shown.n_endpoints; i++) {
 		if (!is_named(shown.endpoints[i]->spec->name, options->names))
@@ -137,12 +140,8 @@ static int report(const struct once *once, const struct options *options)
 		;
 	if (n > 0)
 		render_phases(named[0], options, &out);
-	if (!named || out.failed) {
-		fprintf(stderr, "modelhealthd: out of memory\n");
-		return EXIT_SYSTEM;
-	}
-	(void)fputs(sbuf_str(&out), stdout);
-	return code;
+	out.failed |= !named;
+	return print_answer(&out, code);
 }
 
 static int check_all(struct once *once, struct config *config, const struct options *options)
@@ -174,7 +173,7 @@ static int check_all(struct once *once, struct config *config, const struct opti
 		fprintf(stderr, "modelhealthd: %s\n", strerror(-r));
 		return EXIT_SYSTEM;
 	}
-	return once->interrupted ? EXIT_NOT_UP : report(once, options);
+	return report(once, options);
 }
 
 int run_once(const struct options *options)

@@ -37,6 +37,20 @@ void complain(const char *path, const struct conf_errors *errors, int error)
 	(void)fputs(sbuf_str(&text), stderr);
 }
 
+int print_answer(const struct sbuf *answer, int code)
+{
+	if (answer->failed) {
+		fprintf(stderr, "modelhealthd: out of memory\n");
+		return EXIT_SYSTEM;
+	}
+	if (fputs(sbuf_str(answer), stdout) >= 0 && fflush(stdout) == 0)
+		return code;
+	if (errno == EPIPE)
+		return code; /* who reads has had enough, as head(1) has */
+	fprintf(stderr, "modelhealthd: cannot write to standard output: %s\n", strerror(errno));
+	return EXIT_SYSTEM;
+}
+
 bool load_or_complain(const struct options *options, struct config **ret_config)
 {
 	_cleanup_(conf_errors_fini) struct conf_errors errors = { 0 };

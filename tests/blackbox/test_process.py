@@ -44,6 +44,34 @@ def test_missing_config_is_named():
     assert done.returncode == 2 and "/no/such/file.yaml" in done.stderr
 
 
+def run_into(stdout, *arguments):
+    return subprocess.run([binary(), *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          timeout=60, check=False)
+
+
+@pytest.mark.parametrize("mode", [["--check"], ["--dump-config"], ["--help"], ["--list-types"],
+                                  ["--once"], ["--once", "--output", "json"], ["--version"]],
+                         ids=" ".join)
+def test_output_that_cannot_be_written_is_an_error(tmp_path, held, mode):
+    """What a script keeps of it must not be half an answer that passes for a whole one."""
+    path = write_config(tmp_path, [http_endpoint("gone", f"http://127.0.0.1:{held}/")])
+    with open("/dev/full", "wb") as full:
+        done = run_into(full, "--config", path, *mode)
+    assert done.returncode == 71, done.stderr
+    assert done.stderr == ("modelhealthd: cannot write to standard output: "
+                           "No space left on device\n")
+
+
+@pytest.mark.parametrize("mode", [["--once"], ["--once", "--output", "json"]], ids=" ".join)
+def test_who_reads_no_further_gets_the_exit_code_of_the_states(tmp_path, held, mode):
+    path = write_config(tmp_path, [http_endpoint("gone", f"http://127.0.0.1:{held}/")])
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = run_into(write_end, "--config", path, *mode)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 # ---- --once ----
 
 
@@ -114,6 +142,25 @@ def test_once_needs_no_listener(server, tmp_path, held):
             "endpoints": [http_endpoint("fine", server.url("healthy"))]}))
         path.chmod(0o600)
         assert run_daemon("--once", "--config", str(path)).returncode == 0
+
+
+def test_interrupted_round_shows_what_is_known(server, tmp_path, held):
+    """As timeout(1) ends it in a script: which endpoint hung is what one wants to know."""
+    patient = {"connect": "30s", "first_byte": "30s", "idle": "30s", "total": "30s"}
+    path = write_config(tmp_path, [
+        http_endpoint("gone", f"http://127.0.0.1:{held}/"),
+        http_endpoint("hung", server.url("silent"), timeout=patient, interval="1m")])
+    process = subprocess.Popen([binary(), "--config", path, "--once", "--output", "json",
+                                "--log-level", "debug"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    assert "endpoint gone: check live: down (connect_refused" in line
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "interrupted after 1 of 2 checks" in error
+    assert {item["name"]: item["reason"] for item in json.loads(out)["endpoints"]} == {
+        "gone": "connect_refused", "hung": "never_checked"}
 
 
 # ---- start, notify, watchdog ----

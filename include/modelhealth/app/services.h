@@ -9,6 +9,10 @@
 #include "modelhealth/io/io.h"
 #include "modelhealth/io/journal.h"
 
+/* Writes what a mode has to say to standard output. Returns code; EXIT_SYSTEM when it cannot be
+ * written, which is told. */
+int print_answer(const struct sbuf *answer, int code);
+
 /* Prints all errors of a load that returned error. */
 void complain(const char *path, const struct conf_errors *errors, int error);
 
