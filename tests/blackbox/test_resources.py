@@ -106,6 +106,8 @@ def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_
     """R2: whatever this host lacks, and wherever it is felt first."""
     port = server.port("healthy")
     shortage = tmp_path / "shortage"
+    library = tmp_path / "shortage.so"  # LD_PRELOAD takes no path with a space in it
+    library.symlink_to(os.environ["MODELHEALTH_SHORTAGE"])
     url = f"http://127.0.0.1:{port}/"
     feeling = {
         "fresh": http_endpoint("fresh", url, fall=1, interval="200ms"),
@@ -115,7 +117,7 @@ def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_
     if call != "send":
         del feeling["kept"]  # which never makes that call
     daemon = start({"endpoints": list(feeling.values())},
-        env={"LD_PRELOAD": os.environ["MODELHEALTH_SHORTAGE"], "SHORTAGE_FILE": str(shortage),
+        env={"LD_PRELOAD": str(library), "SHORTAGE_FILE": str(shortage),
              "SHORTAGE_CALL": call, "SHORTAGE_PORT": str(port),
              "SHORTAGE_ERRNO": str(getattr(errno, error))})
     daemon.wait_checked()
