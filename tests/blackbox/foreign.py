@@ -13,16 +13,16 @@ NGINX = """
 daemon off;
 master_process off;
 worker_processes 1;
-pid {directory}/nginx.pid;
+pid "{directory}/nginx.pid";
 error_log stderr warn;
 events {{ worker_connections 512; }}
 http {{
-  access_log {directory}/access.log combined;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
+  access_log "{directory}/access.log" combined;
+  client_body_temp_path "{directory}/body";
+  proxy_temp_path "{directory}/proxy";
+  fastcgi_temp_path "{directory}/fastcgi";
+  uwsgi_temp_path "{directory}/uwsgi";
+  scgi_temp_path "{directory}/scgi";
 {servers}
 }}
 """

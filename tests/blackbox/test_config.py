@@ -22,9 +22,9 @@ endpoints:
 MARKER = "m4rk3r-0f-4-s3cr3t"
 
 # An error line: file, line, column, what.
-ERROR = re.compile(r"^(\S+):(\d+):(\d+): (.+)$")
+ERROR = re.compile(r"^(.+?):(\d+):(\d+): (.+)$")
 # A file that cannot be read has no lines.
-UNREADABLE = re.compile(r"^\S+: cannot read the file: .+$", re.MULTILINE)
+UNREADABLE = re.compile(r"^.+: cannot read the file: .+$", re.MULTILINE)
 
 
 class Directory:

@@ -338,8 +338,8 @@ NGINX = """
   }}
   server {{
     listen 127.0.0.1:{tls} ssl http2;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
+    ssl_certificate "{certificate}";
+    ssl_certificate_key "{key}";
     location / {{ grpc_pass grpc://127.0.0.1:{backend}; }}
   }}
   server {{

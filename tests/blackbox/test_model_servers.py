@@ -519,15 +519,15 @@ def test_redis_says_how_it_is(words, state, reason, key):
 
 
 NGINX = """
-pid {directory}/pid; error_log {directory}/log; daemon off; worker_processes 1;
+pid "{directory}/pid"; error_log "{directory}/log"; daemon off; worker_processes 1;
 events {{ }}
 http {{
   access_log off;
-  client_body_temp_path {directory}/1; proxy_temp_path {directory}/2;
-  fastcgi_temp_path {directory}/3; uwsgi_temp_path {directory}/4; scgi_temp_path {directory}/5;
+  client_body_temp_path "{directory}/1"; proxy_temp_path "{directory}/2";
+  fastcgi_temp_path "{directory}/3"; uwsgi_temp_path "{directory}/4"; scgi_temp_path "{directory}/5";
   server {{
     listen 127.0.0.1:{port} ssl http2;
-    ssl_certificate {cert}; ssl_certificate_key {key};
+    ssl_certificate "{cert}"; ssl_certificate_key "{key}";
     location / {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_buffering off; }}
   }}
 }}

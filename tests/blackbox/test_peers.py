@@ -17,16 +17,16 @@ NGINX = """
     location = /health {{ default_type application/json; return 200 '{{"status":"ok"}}'; }}
     location = /moved {{ return 301 /health; }}
     location = /missing {{ return 404; }}
-    location = /secret {{ auth_basic "x"; auth_basic_user_file {directory}/none; }}
+    location = /secret {{ auth_basic "x"; auth_basic_user_file "{directory}/none"; }}
     location = /busy {{ return 503; }}
     location = /limited {{ return 429; }}
-    location = /page {{ gzip on; gzip_types *; gzip_min_length 1; alias {directory}/page; }}
+    location = /page {{ gzip on; gzip_types *; gzip_min_length 1; alias "{directory}/page"; }}
   }}
   server {{
     listen 127.0.0.1:{tls} ssl http2;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    access_log {directory}/protocol.log protocol;
+    ssl_certificate "{certificate}";
+    ssl_certificate_key "{key}";
+    access_log "{directory}/protocol.log" protocol;
     location / {{ return 200 'ok over tls'; }}
   }}
 """
