@@ -45,6 +45,7 @@ const struct conf_key target_tls_keys[] = {
 		.fallback = "true",
 		.effect = EFFECT_RESTART,
 		.offset = offsetof(struct target_tls, verify),
+		.is_main = true,
 		.help = "Whether the certificate must be valid. Switching it off is shown wherever "
 			"the endpoint is shown. A fresh connection resumes a TLS session that was "
 			"verified at most five minutes ago; asserting cert_expires_in or "

@@ -7,6 +7,7 @@
 
 #include "modelhealth/base/rand.h"
 #include "modelhealth/core/check.h"
+#include "modelhealth/core/confforeign.h"
 #include "modelhealth/core/confkeys.h"
 #include "modelhealth/core/confmemo.h"
 #include "modelhealth/core/confvalue.h"
@@ -277,15 +278,28 @@ static void list_keys(const struct conf_key *const *tables, size_t n_tables, str
 		sbuf_puts(out, " … (modelhealthd.yaml(5) has them all)");
 }
 
+static const struct conf_key *main_key(const struct conf_key *table)
+{
+	while (table->name && !table->is_main)
+		table++;
+	return table->name ? table : NULL;
+}
+
 /* Says what could stand in it: that it is a mapping helps nobody who wrote "timeout: 10s". */
 static int no_section(
 	struct conf_scope *scope, const struct conf_key *table, const struct node *node)
 {
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
+	const struct conf_key *main = node->type == NODE_SCALAR ? main_key(table) : NULL;
+	const char *got = conf_got(scope, node);
+
 	list_keys(&table, 1, &list);
-	return conf_error(scope, node, "expected a mapping of %s; got %s", sbuf_str(&list),
-		conf_got(scope, node));
+	if (main)
+		return conf_error(scope, node,
+			"expected a mapping of %s; got %s (did you mean { %s: %s }?)",
+			sbuf_str(&list), got, main->name, got);
+	return conf_error(scope, node, "expected a mapping of %s; got %s", sbuf_str(&list), got);
 }
 
 static int fill_section(struct conf_scope *scope, const struct conf_key *key,
@@ -504,6 +518,7 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 
 	const char *near = conf_did_you_mean(names, n, node->key);
 	const char *home = home_of(node->key);
+	const char *foreign = conf_foreign(node->key);
 	_cleanup_(sbuf_fini) struct sbuf list = SBUF_INIT;
 
 	if (home)
@@ -512,6 +527,8 @@ static int unknown_key(struct conf_scope *scope, const struct conf_key *const *t
 	if (list.len > 0)
 		return conf_key_error(scope, node,
 			"unknown key here; it belongs to checks of kind %s", sbuf_str(&list));
+	if (foreign)
+		return conf_key_error(scope, node, "unknown key; here that is %s", foreign);
 	if (near)
 		return conf_key_error(scope, node, "unknown key (did you mean %s?)", near);
 	list_keys(tables, n_tables, &list);

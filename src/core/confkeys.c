@@ -37,7 +37,7 @@ static const struct conf_key status_keys[] = {
 	  .offset = offsetof(struct config, listen), .effect = EFFECT_UPDATE,
 	  .fallback = "[ 127.0.0.1:9877 ]",
 	  .example = "[ 127.0.0.1:9877, unix:/run/modelhealthd/status.sock ]",
-	  .is_shown = true,
+	  .is_shown = true, .is_main = true,
 	  .help = "Where the status port listens: an IP address with a port ([::1]:9877 for IPv6), or unix: and the path of a socket. Reload and checks on demand are served on unix sockets alone." },
 	{ .name = "allowed_hosts", .type = CONF_CUSTOM, .custom = &conf_host_names,
 	  .offset = offsetof(struct config, allowed_hosts), .effect = EFFECT_UPDATE,
@@ -180,14 +180,14 @@ const struct conf_key conf_timeout_keys[] = {
 	{ .name = "idle", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "10s",
 	  .offset = offsetof(struct timeouts, idle), .effect = EFFECT_UPDATE,
 	  .help = "Between two pieces of the answer; of a model's stream, between two events with text." },
-	{ .name = "total", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "30s",
+	{ .name = "total", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "30s", .is_main = true,
 	  .offset = offsetof(struct timeouts, total), .effect = EFFECT_UPDATE,
 	  .help = "One try from start to end. The other timeouts are never longer: where they come from an outer level they are cut to it." },
 	CONF_END,
 };
 
 static const struct conf_key retry_keys[] = {
-	{ .name = "attempts", .type = CONF_U16, .min = "0", .max = "10", .fallback = "1",
+	{ .name = "attempts", .type = CONF_U16, .min = "0", .max = "10", .fallback = "1", .is_main = true,
 	  .offset = offsetof(struct retry, attempts), .effect = EFFECT_UPDATE,
 	  .help = "Extra tries after the first." },
 	{ .name = "backoff", .type = CONF_DURATION, .min = "1ms", .max = "1h", .fallback = "250ms",

@@ -45,7 +45,10 @@ bool conf_is_block(struct conf_scope *scope, const struct node *node, enum node_
 	if (node->type == type)
 		return true;
 	(void)conf_error(scope, node, "expected a %s, got %s",
-		type == NODE_MAPPING ? "mapping" : "list", conf_got(scope, node));
+		type == NODE_SEQUENCE         ? "list, each item with a - in front"
+		: node->type == NODE_SEQUENCE ? "mapping, names with a colon and no - in front"
+					      : "mapping",
+		conf_got(scope, node));
 	return false;
 }
 

@@ -96,7 +96,7 @@ static int collect(struct conf_scope *scope, const struct conf_key *key,
 			continue;
 		if (map->type != NODE_MAPPING)
 			return conf_error(scope, map,
-				"expected a mapping of names to texts, got %s",
+				"expected a mapping of names to texts like { a: b }, got %s",
 				conf_got(scope, map));
 		for (const struct node *child = map->first_child; child; child = child->next) {
 			size_t i = 0;

@@ -569,14 +569,14 @@ static const struct conf_value_type types[] = {
 		.hash = conf_list_hash,
 		.schema =
 			"{\"type\":[\"array\",\"string\",\"null\"],\"items\":{\"type\":[\"string\",\"number\"]}}" },
-	[CONF_STRING_MAP] = { .noun = "a mapping of names to texts",
+	[CONF_STRING_MAP] = { .noun = "a mapping of names to texts like { a: b }",
 		.merge = conf_map_merge,
 		.print = conf_map_print,
 		.is_set = conf_map_is_set,
 		.hash = conf_map_hash,
 		.schema =
 			"{\"type\":[\"object\",\"null\"],\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}" },
-	[CONF_LABELS] = { .noun = "a mapping of names to texts",
+	[CONF_LABELS] = { .noun = "a mapping of names to texts like { a: b }",
 		.merge = conf_labels_merge,
 		.print = conf_labels_print,
 		.is_set = conf_labels_is_set,
@@ -613,6 +613,7 @@ int conf_parse_scalar(
 	struct conf_scope *scope, const struct conf_key *key, const struct node *node, void *field)
 {
 	_cleanup_(sbuf_fini) struct sbuf expected = SBUF_INIT;
+	bool is_unquoted;
 
 	must(conf_value_type(key)->is_scalar);
 	if (node->is_bad)
@@ -624,8 +625,11 @@ int conf_parse_scalar(
 		return rc < 0 ? rc : conf_value_type(key)->parse(scope, key, node, field);
 	}
 	conf_value_describe(key, &expected);
-	return conf_error(
-		scope, node, "expected %s, got %s", sbuf_str(&expected), conf_got(scope, node));
+	/* Most likely JSON, which is YAML too. */
+	is_unquoted = node->type == NODE_MAPPING &&
+		      (key->type == CONF_STRING || key->type == CONF_TEMPLATE);
+	return conf_error(scope, node, "expected %s, got %s%s", sbuf_str(&expected),
+		conf_got(scope, node), is_unquoted ? "; put single quotes around it" : "");
 }
 
 int conf_value_parse(

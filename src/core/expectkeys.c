@@ -461,6 +461,7 @@ const struct conf_key expect_keys[] = {
 		.effect = EFFECT_UPDATE,
 		.offset = offsetof(struct expect, status),
 		.example = "[ 200-299 ]",
+		.is_main = true,
 		.help = "Statuses and ranges that are fine; unset, 200-299. Another one gives auth_failed (401, 403, "
 			"407), rate_limited (429), server_error (5xx) or http_status." },
 	{ .name = "tls_version",

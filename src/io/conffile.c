@@ -65,6 +65,7 @@ static int include_pattern(
 		return -ENOMEM;
 	if (!strpbrk(pattern, "*?["))
 		return load_file(loader, pattern, file, item);
+	errno = 0;
 	switch (glob(pattern, GLOB_ERR | GLOB_NOSORT, NULL, &matches)) {
 	case 0:
 		qsort(matches.gl_pathv, matches.gl_pathc, sizeof matches.gl_pathv[0], compare_path);
@@ -76,7 +77,8 @@ static int include_pattern(
 	case GLOB_NOSPACE:
 		return -ENOMEM;
 	default:
-		(void)conf_error(&loader->scope, item, "cannot read the directory of %s", pattern);
+		(void)conf_error(&loader->scope, item, "cannot read the directory of %s: %s",
+			pattern, strerror(errno));
 		loader->is_partial = true;
 		return 0;
 	}

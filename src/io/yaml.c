@@ -119,6 +119,7 @@ static const struct {
 static int syntax_error(struct reader *reader)
 {
 	const yaml_parser_t *parser = &reader->parser;
+	_cleanup_(sbuf_fini) struct sbuf begun = SBUF_INIT;
 	yaml_mark_t mark = parser->problem_mark;
 	const char *hint = NULL;
 
@@ -133,8 +134,12 @@ static int syntax_error(struct reader *reader)
 		for (size_t i = 0; i < parser->problem_offset; i++)
 			mark.line += reader->text[i] == '\n';
 	}
-	(void)error_at(reader, &mark, "YAML syntax: %s%s%s%s%s", parser->problem,
-		parser->context ? ", " : "", parser->context ? parser->context : "",
+	if (parser->context)
+		sbuf_printf(&begun, ", %s", parser->context);
+	/* A quote that is open is missed at the end of the file. */
+	if (parser->context && parser->context_mark.line < mark.line)
+		sbuf_printf(&begun, " that begins in line %zu", parser->context_mark.line + 1);
+	(void)error_at(reader, &mark, "YAML syntax: %s%s%s%s", parser->problem, sbuf_str(&begun),
 		hint ? "; " : "", hint ? hint : "");
 	return -EINVAL;
 }

@@ -100,6 +100,7 @@ struct conf_key {
 	const struct conf_custom *custom; /* CONF_CUSTOM */
 	const char *example; /* a value worth showing in the example file; NULL = the default */
 	bool is_shown;       /* the example file sets it, instead of showing it as a comment */
+	bool is_main;        /* what somebody means who gives its section one value */
 	const char *help;    /* one or two sentences for the manual page */
 };
 
