@@ -85,7 +85,7 @@ const struct conf_key conf_top_keys[] = {
 	{ .name = "deny_addresses", .type = CONF_CUSTOM, .custom = &conf_address_blocks,
 	  .offset = offsetof(struct config, deny_addresses), .effect = EFFECT_UPDATE,
 	  .fallback = "[ 169.254.0.0/16, fe80::/10, fd00:ec2::254/128 ]",
-	  .help = "Addresses that no check connects to, whatever a name resolves to: a list of addresses or blocks. The default is link-local addresses and with them the metadata services of clouds. An own list replaces it." },
+	  .help = "Addresses that no check connects to, whatever a name resolves to: a list of addresses or blocks. The default is link-local addresses and with them the metadata services of clouds. An own list replaces it. Through a proxy only the proxy's own address and one that stands in url are looked at." },
 	{ .name = "self_check", .type = CONF_SECTION, .section = self_check_keys, .offset = 0,
 	  .help = "How modelhealthd tells that its own network is gone." },
 	{ .name = "include", .type = CONF_BLOCK, .example = "[ conf.d/*.yaml ]",

@@ -281,10 +281,7 @@ static void take_answer(struct http_transfer *transfer, const struct dns_answer 
 {
 	if (answer->reason != REASON_OK) {
 		transfer->outcome.result.lib_err = answer->ares_status;
-		transfer->outcome.result.os_errno = answer->os_errno;
-		result_set(
-			&transfer->outcome.result, answer->reason, "%s", dialled(transfer)->host);
-		transfer_finish(transfer);
+		transfer_finish_with(transfer, answer->reason, answer->os_errno);
 		return;
 	}
 	memcpy(transfer->addresses, answer->addresses, answer->n * sizeof answer->addresses[0]);
@@ -317,7 +314,9 @@ static void begin(struct http_transfer *transfer)
 	struct address literal;
 
 	if (is_denied_literal(transfer)) {
-		transfer_finish_with(transfer, REASON_ADDRESS_DENIED, 0);
+		result_set(&transfer->outcome.result, REASON_ADDRESS_DENIED, "%s",
+			transfer->request.url->host);
+		transfer_finish(transfer);
 		return;
 	}
 	if (transfer->request.unix_socket) {

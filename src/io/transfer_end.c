@@ -18,6 +18,7 @@
 enum {
 	/* A handshake with all its certificates is a tenth of it. */
 	MAX_BARREN_BYTES = 1024 * 1024,
+	DIALLED_TEXT_SIZE = URL_MAX_HOST + 32,
 };
 
 /* libcurl counts each time from its start; a span is the difference of neighbours. Its own time of
@@ -80,30 +81,35 @@ void transfer_finish(struct http_transfer *transfer)
 	task_defer(loop_timers(transfer->httpc->loop), &transfer->done);
 }
 
-/* "10.0.0.7:8000 (and 2 more)", for messages. */
-static const char *dialled_text(const struct http_transfer *transfer, char *text, size_t size)
+/* What was dialled, for messages: "10.0.0.7:8000 (and 2 more)", "proxy proxy.internal". */
+static const char *dialled_text(
+	const struct http_transfer *transfer, char text[static DIALLED_TEXT_SIZE])
 {
+	const char *whose = transfer->request.proxy ? "proxy " : "";
 	char address[ADDRESS_TEXT_SIZE] = "";
 	bool is_ipv6 = false;
+	int len;
 
 	if (transfer->request.unix_socket)
 		return transfer->request.unix_socket;
-	if (transfer->n_addresses == 0)
-		return dialled(transfer)->host;
+	if (transfer->n_addresses == 0) {
+		(void)snprintf(text, DIALLED_TEXT_SIZE, "%s%s", whose, dialled(transfer)->host);
+		return text;
+	}
 	is_ipv6 = !address_is_ipv4(&transfer->addresses[0]);
 	address_format(&transfer->addresses[0], address);
-	(void)snprintf(text, size, "%s%s%s:%u", is_ipv6 ? "[" : "", address, is_ipv6 ? "]" : "",
-		dialled(transfer)->port);
+	len = snprintf(text, DIALLED_TEXT_SIZE, "%s%s%s%s:%u", whose, is_ipv6 ? "[" : "", address,
+		is_ipv6 ? "]" : "", dialled(transfer)->port);
 	if (transfer->n_addresses > 1)
-		(void)snprintf(text + strlen(text), size - strlen(text), " (and %zu more)",
+		(void)snprintf(text + len, DIALLED_TEXT_SIZE - (size_t)len, " (and %zu more)",
 			transfer->n_addresses - 1);
 	return text;
 }
 
 void transfer_finish_with(struct http_transfer *transfer, enum reason reason, int error)
 {
-	char text[ADDRESS_TEXT_SIZE + 32];
-	const char *where = dialled_text(transfer, text, sizeof text);
+	char text[DIALLED_TEXT_SIZE];
+	const char *where = dialled_text(transfer, text);
 	struct result *result = &transfer->outcome.result;
 
 	result->os_errno = error;
@@ -116,10 +122,10 @@ void transfer_finish_with(struct http_transfer *transfer, enum reason reason, in
 
 void transfer_give_up(struct http_transfer *transfer, enum reason reason)
 {
-	char text[ADDRESS_TEXT_SIZE + 32];
+	char text[DIALLED_TEXT_SIZE];
 
 	result_set(&transfer->outcome.result, reason, "%s: gave up after %llu ms",
-		dialled_text(transfer, text, sizeof text),
+		dialled_text(transfer, text),
 		(unsigned long long)((now_of(transfer) - transfer->request.begun_at) /
 				     USEC_PER_MSEC));
 	transfer_finish(transfer);

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from attacks import Attack, attack_round
-from harness import http_endpoint, last_of, tcp_endpoint, wait_until
+from harness import closed_port, http_endpoint, last_of, tcp_endpoint, wait_until
 from hostile import answering
 
 PATIENT = {"connect": "3s", "first_byte": "3s", "idle": "3s", "total": "3s"}
@@ -174,6 +174,27 @@ def test_hostile_proxy_has_its_reason(server, start, name, reply, reasons):
     daemon.wait_checked()
     assert reason_of(daemon, name) in reasons.split("|"), last_of(daemon.endpoint(name))
     daemon.assert_canaries_well(["well"])
+
+
+def test_details_say_when_it_is_the_proxy(server, start):
+    """What was dialled is the proxy; only an address in the URL is the target's own."""
+    port = server.listen("at_denied_address", answering(), host="127.0.0.9")
+    held, closed = closed_port()
+    url = "http://model.invalid/"
+    denied = "http://169.254.169.254/"
+    daemon = start({"deny_addresses": ["169.254.0.0/16", "127.0.0.9"], "endpoints": [
+        http_endpoint("denied", url, proxy=f"http://127.0.0.9:{port}"),
+        http_endpoint("denied_target", denied, proxy=f"http://127.0.0.1:{port}"),
+        http_endpoint("refused", url, proxy=f"http://127.0.0.1:{closed}")]})
+    daemon.wait_checked()
+    held.close()
+    last = {name: last_of(endpoint) for name, endpoint in daemon.endpoints().items()}
+    said = {name: (found["reason"], found["detail"]) for name, found in last.items()}
+    assert said == {
+        "denied": ("address_denied", f"proxy 127.0.0.9:{port}"),
+        "denied_target": ("address_denied", "169.254.169.254"),
+        "refused": ("connect_refused", f"proxy 127.0.0.1:{closed}: Connection refused")}
+    assert server.connections["at_denied_address"] == 0
 
 
 def test_proxies_of_the_environment_are_never_used(server, start):

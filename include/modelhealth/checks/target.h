@@ -38,7 +38,8 @@ extern const struct conf_key target_tls_keys[];
 		.example = "http://proxy.internal:3128",                                            \
 		.help = "Goes through this HTTP or SOCKS proxy (http:// or socks5h://). Proxies "   \
 			"named by the environment are never used. The proxy resolves the name, so " \
-			"deny_addresses sees only the proxy and literal addresses." },              \
+			"deny_addresses holds only for its own address and for one in url, and "    \
+			"it must itself refuse what it shall not reach." },                         \
 		{ .name = "tls",                                                                    \
 			.type = CONF_SECTION,                                                       \
 			.effect = EFFECT_RESTART,                                                   \
