@@ -89,8 +89,10 @@ int run_check(const struct options *options)
 		return EXIT_CONFIG;
 	for (size_t i = 0; i < config->n_endpoints; i++)
 		checks += config->endpoints[i].n_checks;
-	sbuf_printf(&out, "%s: ok, %zu endpoint%s, %zu check%s\n", options->config_path,
-		config->n_endpoints, plural_s(config->n_endpoints), checks, plural_s(checks));
+	/* A pattern that includes nothing is no mistake, but may be one. */
+	sbuf_printf(&out, "%s: ok, %zu endpoint%s, %zu check%s in %u file%s\n",
+		options->config_path, config->n_endpoints, plural_s(config->n_endpoints), checks,
+		plural_s(checks), config->n_files, plural_s(config->n_files));
 	add_costs(config, &out);
 	config_unref(config);
 	return print_answer(&out, EXIT_OK);

@@ -285,6 +285,8 @@ int conffile_load(const char *path, const char *profiles_dir, conf_kinds kinds,
 		rc = loader.root
 			     ? conf_build(loader.root, kinds, &loader.profiles, errors, ret_config)
 			     : -EINVAL;
+	if (rc == 0)
+		(*ret_config)->n_files = loader.n_files;
 	conffile_fini(&loader);
 	return rc;
 }

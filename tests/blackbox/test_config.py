@@ -483,7 +483,10 @@ def test_one_address_stands_for_a_list_of_it(files):
 def test_glob_without_a_match_is_fine(files):
     os.makedirs(f"{files.path}/endpoints.d")
     code, text, _ = files.check(include_main() + endpoint())
-    assert code == 0, text
+    assert code == 0 and "1 endpoint, 1 check in 1 file\n" in text, text
+    files.write("endpoints.d/b.yaml", endpoint().replace("chat-a", "chat-b"))
+    code, text, _ = files.check()
+    assert code == 0 and "2 endpoints, 2 checks in 2 files\n" in text, text
 
 
 def test_glob_in_a_missing_directory_is_rejected(files):

@@ -143,6 +143,7 @@ struct config {
 	unsigned generation; /* 1 for the first load, +1 for each reload that succeeded */
 	struct arena arena;
 	struct config_end *ends; /* newest first */
+	unsigned n_files;        /* that it was read from, without profiles */
 	const char *path;
 	const char *const *listen; /* "127.0.0.1:9877", "[::1]:9877", "unix:/path" */
 	size_t n_listen;
