@@ -104,8 +104,10 @@ static void dialogue_watch(struct http_transfer *transfer, int fd, unsigned even
 	else
 		transfer->watch =
 			loop_fd_new(transfer->httpc->loop, fd, events, on_dialogue_fd, transfer);
-	if (r < 0 || !transfer->watch)
-		transfer_finish_with(transfer, REASON_LOCAL_MEMORY, ENOMEM);
+	if (!transfer->watch)
+		r = -errno;
+	if (r < 0)
+		transfer_fail_here(transfer, -r);
 }
 
 void dialogue_start(struct http_transfer *transfer)

@@ -335,13 +335,35 @@ static struct watched_fd *find_fd(struct dns *dns, int fd)
 
 	TAILQ_FOREACH (watched, &dns->fds, link) {
 		if (watched->fd == fd)
-			return watched;
+			break;
 	}
-	return NULL;
+	must(watched); /* each is watched from when it is opened to when it is closed */
+	return watched;
 }
 
-static void unwatch(struct dns *dns, struct watched_fd *watched)
+/* 0 or -errno. */
+static int watch(struct dns *dns, int fd)
 {
+	struct watched_fd *watched = calloc(1, sizeof *watched);
+
+	if (!watched)
+		return -ENOMEM;
+	watched->fd = fd;
+	watched->watch = loop_fd_new(dns->loop, fd, LOOP_READ, on_fd, dns);
+	if (!watched->watch) {
+		int r = -errno;
+
+		free(watched);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&dns->fds, watched, link);
+	return 0;
+}
+
+static void unwatch(struct dns *dns, int fd)
+{
+	struct watched_fd *watched = find_fd(dns, fd);
+
 	TAILQ_REMOVE(&dns->fds, watched, link);
 	loop_fd_free(watched->watch);
 	free(watched);
@@ -349,45 +371,32 @@ static void unwatch(struct dns *dns, struct watched_fd *watched)
 
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
-	struct dns *dns = arg;
-	struct watched_fd *watched = find_fd(dns, fd);
 	unsigned events = (readable ? LOOP_READ : 0u) | (writable ? LOOP_WRITE : 0u);
 
-	if (events == 0) {
-		if (watched)
-			unwatch(dns, watched);
-		return;
-	}
-	if (watched) {
-		(void)loop_fd_set(watched->watch, events); /* a lost event ends in a timeout */
-		return;
-	}
-	watched = calloc(1, sizeof *watched);
-	if (!watched)
-		return;
-	watched->fd = fd;
-	watched->watch = loop_fd_new(dns->loop, fd, events, on_fd, dns);
-	if (!watched->watch) {
-		free(watched);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&dns->fds, watched, link);
+	/* None is the word before closing. A lost event ends in a timeout. */
+	if (events != 0)
+		(void)loop_fd_set(find_fd(arg, fd)->watch, events);
 }
 
-/* Our own socket calls, because only they tell that it was us who had no descriptor left. */
+/* Our own socket calls, because only they tell that it was us who had no descriptor left. A socket
+ * is watched from the beginning: c-ares asks nobody whether that worked. */
 
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
 	struct dns *dns = arg;
 	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+	int r = fd < 0 ? -errno : watch(dns, fd);
 
-	dns->socket_errno = fd < 0 && errno != EAFNOSUPPORT ? errno : 0;
-	return fd;
+	dns->socket_errno = r < 0 && r != -EAFNOSUPPORT ? -r : 0;
+	if (r == 0)
+		return fd;
+	closep(&fd);
+	return ARES_SOCKET_BAD;
 }
 
 static int close_socket(ares_socket_t fd, void *arg)
 {
-	(void)arg;
+	unwatch(arg, fd);
 	return close(fd);
 }
 
@@ -560,8 +569,6 @@ struct dns *dns_free(struct dns *dns)
 	dns->is_closing = true;
 	if (dns->channel)
 		ares_destroy(dns->channel);
-	while (!TAILQ_EMPTY(&dns->fds))
-		unwatch(dns, TAILQ_FIRST(&dns->fds));
 	timer_cancel(loop_timers(dns->loop), &dns->timer);
 	task_cancel(loop_timers(dns->loop), &dns->deliver);
 	while ((name = TAILQ_FIRST(&dns->by_age))) {

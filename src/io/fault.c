@@ -43,7 +43,7 @@ static const struct {
 };
 
 /*
- * An errno of socket(), connect() or send(). ENETUNREACH is not here: it may come from our routing table
+ * An errno of socket(), connect(), send() or epoll_ctl(). ENETUNREACH is not here: it may come from our routing table
  * or from a router on the way, and only the caller can ask which.
  */
 static const struct {
@@ -63,6 +63,7 @@ static const struct {
 	{ ENOBUFS, REASON_LOCAL_MEMORY },
 	{ ENOENT, REASON_CONNECT_REFUSED }, /* no such unix socket */
 	{ ENOMEM, REASON_LOCAL_MEMORY },
+	{ ENOSPC, REASON_LOCAL_MEMORY }, /* of the kernel for epoll: fs.epoll.max_user_watches */
 	{ EPERM, REASON_LOCAL_NETWORK },
 	{ EPIPE, REASON_CONN_RESET },
 	{ ETIMEDOUT, REASON_CONNECT_TIMEOUT },

@@ -171,24 +171,26 @@ void transfer_enter_step(struct http_transfer *transfer, enum step step)
 	arm_deadline(transfer);
 }
 
-/* ---- one address after another ---- */
+/* ---- what comes up inside libcurl and must wait until it is left ---- */
 
 /*
  * When an address fails, libcurl 7.88 prepares the next one of that family, but connects only when
  * one of its timers happens to fire: five refusals took 1.6 of two seconds. So it is made to go on.
  */
-static void on_next_address(struct task *task)
+static void on_afterwards(struct task *task)
 {
-	struct http_transfer *transfer = container_of(task, struct http_transfer, next_address);
+	struct http_transfer *transfer = container_of(task, struct http_transfer, afterwards);
 
-	if (transfer->step == STEP_CONNECT)
+	if (transfer->watch_errno != 0)
+		transfer_fail_here(transfer, transfer->watch_errno);
+	else if (transfer->step == STEP_CONNECT)
 		shard_hurry(transfer->home->shard, transfer->easy);
 }
 
 void transfer_expect_next(struct http_transfer *transfer)
 {
 	if (transfer->opened < transfer->n_addresses)
-		task_defer(loop_timers(transfer->httpc->loop), &transfer->next_address);
+		task_defer(loop_timers(transfer->httpc->loop), &transfer->afterwards);
 }
 
 /* ---- what libcurl tells through its shard ---- */
@@ -229,6 +231,15 @@ static void on_left(void *arg, CURL *easy)
 {
 	(void)arg;
 	transfer_expect_next(transfer_of(easy));
+}
+
+static void on_unwatched(void *arg, CURL *easy, int error)
+{
+	struct http_transfer *transfer = transfer_of(easy);
+
+	(void)arg;
+	transfer->watch_errno = error;
+	task_defer(loop_timers(transfer->httpc->loop), &transfer->afterwards);
 }
 
 static void on_lost(void *arg, CURL *easy)
@@ -354,7 +365,7 @@ int http_start(struct httpc *httpc, struct http_lane *lane, const struct http_re
 	transfer->dns_time = USEC_NEVER;
 	transfer->deadline.fn = on_deadline;
 	transfer->done.fn = on_done_task;
-	transfer->next_address.fn = on_next_address;
+	transfer->afterwards.fn = on_afterwards;
 	transfer->query.fn = on_resolved;
 	if (timer_set(timers, &transfer->deadline, timers->now) < 0) {
 		transfer_release(transfer);
@@ -468,6 +479,7 @@ int httpc_new(struct loop *loop, struct dns *dns, struct httpc **ret_httpc)
 		.on_readable = on_readable,
 		.on_read = on_read,
 		.on_left = on_left,
+		.on_unwatched = on_unwatched,
 		.on_lost = on_lost,
 		.arg = httpc,
 	};

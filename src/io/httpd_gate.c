@@ -293,6 +293,9 @@ static void admit(struct httpd_request *request)
 	bufferevent_setwatermark(request->bev, EV_READ, 0, MAX_ARRIVING);
 	bufferevent_setcb(request->bev, on_arriving, NULL, on_arriving_event, request);
 	gate_set_deadline(request, request_deadline);
+	/* evhttp has enabled it, but did not look whether the kernel can watch one more. */
+	if (bufferevent_enable(request->bev, EV_READ) < 0)
+		gate_drop(request);
 }
 
 /* Activated by gate_on_bufferevent, so it runs before the loop polls again. */

@@ -66,11 +66,10 @@ void listeners_update(struct httpd *server)
 	TAILQ_FOREACH (listener, &server->listeners, link) {
 		if (!listener->bound)
 			continue;
-		/* Failing to enable is as failing to accept: the pause will end. */
-		if (may_accept(server, listener))
-			(void)evconnlistener_enable(listener->acceptor);
-		else
+		if (!may_accept(server, listener))
 			(void)evconnlistener_disable(listener->acceptor);
+		else if (evconnlistener_enable(listener->acceptor) < 0)
+			listeners_pause(server); /* as when accepting fails */
 	}
 }
 

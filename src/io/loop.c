@@ -40,6 +40,8 @@ static const usec_t pause_limit = USEC_PER_SEC;
 /* A wall clock that moves so much more or less than the machine's own was set, not slewed. */
 static const int64_t step_limit = USEC_PER_SEC;
 
+static const usec_t warning_interval = 60 * USEC_PER_SEC;
+
 struct signal_watch {
 	struct event *event;
 	struct loop *loop;
@@ -159,11 +161,19 @@ static void on_signal(evutil_socket_t signal_number, short events, void *arg)
 	watch->fn(watch->arg, signal_number);
 }
 
-/* libevent says fatal things rarely (a broken kernel); they belong in our log, not on stdout. */
+/* libevent says fatal things rarely (a broken kernel); they belong in our log, not on stdout. What
+ * it warns of happens to each descriptor, so that once tells enough. */
 static void on_libevent_log(int severity, const char *message)
 {
-	if (severity >= EVENT_LOG_WARN)
+	static usec_t quiet_until;
+	usec_t now = clock_monotonic();
+	int error = errno; /* for whoever called libevent */
+
+	if (severity >= EVENT_LOG_WARN && now >= quiet_until) {
+		quiet_until = now + warning_interval;
 		log_warning("libevent: %s", message);
+	}
+	errno = error;
 }
 
 static void on_libevent_fatal(int error)
@@ -180,10 +190,9 @@ static int open_base(struct loop *loop)
 		return -ENOMEM;
 	event_set_log_callback(on_libevent_log);
 	event_set_fatal_callback(on_libevent_fatal);
+	/* No EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: it saves a system call when a watch turns from
+	 * writing to reading, but then nobody is told that the kernel refused one. */
 	(void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-	/* A watch that turns from writing to reading is one system call instead of two. Safe, since
-	 * no descriptor is ever duplicated. */
-	(void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	return loop->base ? 0 : -ENOMEM;
@@ -353,6 +362,19 @@ static short to_libevent(unsigned events)
 		       ((events & LOOP_WRITE) ? EV_WRITE : 0));
 }
 
+/* NULL with errno. */
+static struct event *open_event(struct loop_fd *watch, int fd, unsigned events)
+{
+	struct event *event = event_new(watch->loop->base, fd, to_libevent(events), on_fd, watch);
+
+	errno = ENOMEM; /* unless it is the kernel that fails */
+	if (event && events != 0 && event_add(event, NULL) < 0) {
+		event_free(event);
+		return NULL;
+	}
+	return event;
+}
+
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn fn, void *arg)
 {
 	struct loop_fd *watch = calloc(1, sizeof *watch);
@@ -360,26 +382,23 @@ struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_
 	if (!watch)
 		return NULL;
 	*watch = (struct loop_fd){ .loop = loop, .fn = fn, .arg = arg, .events = events };
-	watch->event = event_new(loop->base, fd, to_libevent(events), on_fd, watch);
-	if (!watch->event || (events != 0 && event_add(watch->event, NULL) < 0))
-		return loop_fd_free(watch);
-	return watch;
+	watch->event = open_event(watch, fd, events);
+	return watch->event ? watch : loop_fd_free(watch);
 }
 
+/* The new event before the old one goes: epoll then only changes what it watches already, which
+ * needs no memory of the kernel's. */
 int loop_fd_set(struct loop_fd *watch, unsigned events)
 {
-	int fd = event_get_fd(watch->event);
+	struct event *event;
 
 	if (events == watch->events)
 		return 0;
-	(void)event_del(watch->event); /* fails only for an event that was never set up */
-	watch->events = 0;
-	if (events == 0)
-		return 0;
-	if (event_assign(watch->event, watch->loop->base, fd, to_libevent(events), on_fd, watch) <
-			0 ||
-		event_add(watch->event, NULL) < 0)
-		return -ENOMEM;
+	event = open_event(watch, event_get_fd(watch->event), events);
+	if (!event)
+		return -errno;
+	event_free(watch->event);
+	watch->event = event;
 	watch->events = events;
 	return 0;
 }

@@ -131,6 +131,7 @@ static void on_socket_ready(void *arg, int fd, unsigned ready)
 	shard->handlers->on_read(shard->handlers->arg, easy, eaten);
 }
 
+/* NULL with errno. */
 static struct sock *sock_new(struct shard *shard, curl_socket_t fd, unsigned events)
 {
 	struct sock *sock = calloc(1, sizeof *sock);
@@ -154,6 +155,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 	struct sock *sock = sock_arg;
 	unsigned events = ((what & CURL_POLL_IN) ? LOOP_READ : 0u) |
 			  ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0u);
+	int r = 0;
 
 	if (what == CURL_POLL_REMOVE) {
 		if (sock) {
@@ -163,13 +165,15 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 		(void)curl_multi_assign(shard->multi, fd, NULL);
 		return 0;
 	}
-	if (sock && loop_fd_set(sock->watch, events) < 0)
-		return -1;
-	if (!sock)
-		sock = sock_new(shard, fd, events);
-	if (!sock)
-		return -1;
-	sock->easy = easy;
+	if (sock)
+		r = loop_fd_set(sock->watch, events);
+	else if (!(sock = sock_new(shard, fd, events)))
+		r = -errno;
+	if (sock)
+		sock->easy = easy;
+	/* To libcurl that would be the end of all transfers. */
+	if (r < 0)
+		shard->handlers->on_unwatched(shard->handlers->arg, easy, -r);
 	return 0;
 }
 

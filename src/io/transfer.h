@@ -88,8 +88,9 @@ struct http_transfer {
 	bool has_alias;
 	char alias_name[ALIAS_SIZE];
 	int socket_errno; /* why a socket could not be opened here */
+	int watch_errno;  /* why one could not be watched; 0 = all are */
 	unsigned opened, denied;
-	struct task next_address;
+	struct task afterwards;
 
 	struct tls_peer *peer; /* NULL without TLS */
 	size_t header_bytes;
@@ -167,6 +168,9 @@ void transfer_finish(struct http_transfer *transfer);
 
 /* The same with that reason; the detail says where, and what error (errno) means if not 0. */
 void transfer_finish_with(struct http_transfer *transfer, enum reason reason, int error);
+
+/* The same with what an errno of our own means, which says nothing of the peer. */
+void transfer_fail_here(struct http_transfer *transfer, int error);
 
 /* The same with what an error of libcurl means. */
 void transfer_fail(struct http_transfer *transfer, CURLcode code);

@@ -69,7 +69,7 @@ void transfer_leave_libcurl(struct http_transfer *transfer)
 	if (transfer->is_inside)
 		shard_remove(transfer->home->shard, transfer->easy);
 	transfer->is_inside = false;
-	task_cancel(loop_timers(transfer->httpc->loop), &transfer->next_address);
+	task_cancel(loop_timers(transfer->httpc->loop), &transfer->afterwards);
 }
 
 void transfer_finish(struct http_transfer *transfer)
@@ -118,6 +118,13 @@ void transfer_finish_with(struct http_transfer *transfer, enum reason reason, in
 	else
 		result_set(result, reason, "%s", where);
 	transfer_finish(transfer);
+}
+
+void transfer_fail_here(struct http_transfer *transfer, int error)
+{
+	enum reason reason = fault_reason_of_errno(error);
+
+	transfer_finish_with(transfer, reason != REASON_N ? reason : REASON_INTERNAL, error);
 }
 
 void transfer_give_up(struct http_transfer *transfer, enum reason reason)

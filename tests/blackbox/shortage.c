@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into the daemon by test_resources.py: while the file $SHORTAGE_FILE exists, the call
- * $SHORTAGE_CALL of checks of port $SHORTAGE_PORT fails with the errno $SHORTAGE_ERRNO, as on a
- * host that lacks something.
+ * Preloaded into the daemon by tests: while the file $SHORTAGE_FILE exists, the call $SHORTAGE_CALL
+ * of checks of port $SHORTAGE_PORT fails with the errno $SHORTAGE_ERRNO, as on a host that lacks
+ * something. epoll_ctl does so for questions to name servers and for clients of that port too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,6 +48,25 @@ static bool is_ours(int fd)
 	socklen_t len = sizeof peer;
 
 	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && is_watched(&peer);
+}
+
+/* Whether fd is a socket of that port of our own. */
+static bool is_at_port(int fd)
+{
+	struct sockaddr_in own = { 0 };
+	socklen_t len = sizeof own;
+
+	return getsockname(fd, (struct sockaddr *)&own, &len) == 0 && is_watched(&own);
+}
+
+/* Only name servers are asked over datagrams of this family. */
+static bool is_question(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof domain;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_INET &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM;
 }
 
 static void *next(const char *name)
@@ -89,4 +109,16 @@ ssize_t send(int fd, const void *data, size_t len, int flags)
 		(ssize_t(*)(int, const void *, size_t, int))(intptr_t)next("send");
 
 	return is_short("send") && is_ours(fd) ? fail() : real(fd, data, len, flags);
+}
+
+/* Only a descriptor that is new to it needs memory of the kernel's. */
+int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+	int (*real)(int, int, int, struct epoll_event *) =
+		(int (*)(int, int, int, struct epoll_event *))(intptr_t)next("epoll_ctl");
+
+	if (operation == EPOLL_CTL_ADD && is_short("epoll_ctl") &&
+		(is_ours(fd) || is_at_port(fd) || is_question(fd)))
+		return fail();
+	return real(epoll_fd, operation, fd, event);
 }

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import namespace
-from harness import (Daemon, DatagramSink, http_endpoint, parse_journal, tcp_endpoint,
-                     wait_until)
+from harness import (PATIENCE, Daemon, DatagramSink, http_endpoint, last_of, parse_journal,
+                     tcp_endpoint, wait_until)
 from hostile import answering
 
 
@@ -96,7 +96,16 @@ SHORTAGES = [
     ("so_error", "ENETDOWN", "local_network"),
     *[("send", name, "local_memory") for name in ("ENOBUFS", "ENOMEM")],
     *[("send", name, "local_network") for name in ("EACCES", "EPERM")],
+    *[("epoll_ctl", name, "local_memory") for name in ("ENOMEM", "ENOSPC")],
 ]
+
+
+def short_of(call, error, port, file):
+    """The environment of a daemon for which this call fails while the file exists."""
+    library = file.with_name("shortage.so")  # LD_PRELOAD takes no path with a space in it
+    library.symlink_to(os.environ["MODELHEALTH_SHORTAGE"])
+    return {"LD_PRELOAD": str(library), "SHORTAGE_FILE": str(file), "SHORTAGE_CALL": call,
+            "SHORTAGE_PORT": str(port), "SHORTAGE_ERRNO": str(getattr(errno, error))}
 
 
 @pytest.mark.skipif("MODELHEALTH_SHORTAGE" not in os.environ, reason="a build with sanitizers")
@@ -106,20 +115,16 @@ def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_
     """R2: whatever this host lacks, and wherever it is felt first."""
     port = server.port("healthy")
     shortage = tmp_path / "shortage"
-    library = tmp_path / "shortage.so"  # LD_PRELOAD takes no path with a space in it
-    library.symlink_to(os.environ["MODELHEALTH_SHORTAGE"])
     url = f"http://127.0.0.1:{port}/"
     feeling = {
         "fresh": http_endpoint("fresh", url, fall=1, interval="200ms"),
         "kept": http_endpoint("kept", url, fall=1, interval="200ms", reuse=True),
         "tcp": tcp_endpoint("tcp", f"tcp://127.0.0.1:{port}", fall=1, interval="200ms",
                             send="GET / HTTP/1.0\r\n\r\n")}
-    if call != "send":
+    if call not in ("send", "epoll_ctl"):
         del feeling["kept"]  # which never makes that call
     daemon = start({"endpoints": list(feeling.values())},
-        env={"LD_PRELOAD": str(library), "SHORTAGE_FILE": str(shortage),
-             "SHORTAGE_CALL": call, "SHORTAGE_PORT": str(port),
-             "SHORTAGE_ERRNO": str(getattr(errno, error))})
+                   env=short_of(call, error, port, shortage))
     daemon.wait_checked()
     shortage.touch()
     for name in feeling:
@@ -130,6 +135,46 @@ def test_a_system_call_that_fails_here_is_unknown_never_down(server, start, tmp_
                "all up again")
     for name in feeling:
         assert set(daemon.results_total(name)) <= {"ok", reason}
+
+
+@pytest.mark.skipif("MODELHEALTH_SHORTAGE" not in os.environ, reason="a build with sanitizers")
+def test_a_name_server_that_cannot_be_watched_is_unknown_never_down(journal_space, tmp_path):
+    shortage = tmp_path / "shortage"
+    config = {"endpoints": [http_endpoint("name", f"http://zerottl.test:{namespace.HTTP_PORT}/",
+                                          fall=1)]}
+    with Daemon(config, env=short_of("epoll_ctl", "ENOMEM", 1, shortage),
+                wrapper=journal_space.wrapper()) as daemon:
+        daemon.start()
+        daemon.wait_checked()
+        shortage.touch()
+        wait_until(lambda: "local_memory" in daemon.results_total("name"), 5, "local_memory")
+        last = last_of(daemon.endpoint("name"))
+        assert last["detail"] == "zerottl.test: Cannot allocate memory"
+        assert last["timings"]["total_seconds"] < 0.3 * PATIENCE
+        shortage.unlink()
+        wait_until(lambda: daemon.endpoint("name")["state"] == "up", 5, "up again")
+        assert set(daemon.results_total("name")) <= {"ok", "local_memory"}
+
+
+@pytest.mark.skipif("MODELHEALTH_SHORTAGE" not in os.environ, reason="a build with sanitizers")
+def test_clients_that_cannot_be_watched_are_let_go_at_once(server, tmp_path):
+    """And the status port, whose listener cannot be watched either, comes back by itself."""
+    shortage = tmp_path / "shortage"
+    daemon = Daemon({"endpoints": [http_endpoint("well", server.url("healthy"))]})
+    daemon.env = short_of("epoll_ctl", "ENOMEM", daemon.port, shortage)
+    with daemon:
+        daemon.start()
+        daemon.wait_checked()
+        shortage.touch()
+        clients = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(20)]
+        clients[0].settimeout(3 * PATIENCE)
+        assert clients[0].recv(1) == b""
+        shortage.unlink()
+        assert daemon.tcp_request("GET", "/healthz").status == 200
+        for client in clients:
+            client.close()
+        assert daemon.stderr().count("\n") <= 20, "a line per failure floods the log"
+        daemon.assert_canaries_well(["well"])
 
 
 @pytest.fixture

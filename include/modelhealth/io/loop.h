@@ -42,10 +42,12 @@ struct timers *loop_timers(struct loop *loop);
 
 /*
  * Watches fd; fn runs with what is ready (LOOP_READ | LOOP_WRITE) until loop_fd_free. Borrows fd:
- * free the watch before closing it. NULL when memory or descriptors are out. Level-triggered.
+ * free the watch before closing it. NULL with errno when memory or the kernel's limit of watches is
+ * out. Level-triggered.
  */
 typedef void (*loop_fd_fn)(void *arg, int fd, unsigned ready);
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_fn fn, void *arg);
+/* 0 or -errno; then it watches what it did before. */
 int loop_fd_set(struct loop_fd *watch, unsigned events);
 struct loop_fd *loop_fd_free(struct loop_fd *watch);
 

@@ -22,6 +22,8 @@ struct shard_handlers {
 	void (*on_read)(void *arg, CURL *easy, size_t bytes);
 	/* libcurl waits no longer for a socket of it: one that failed, or the last. Inside libcurl. */
 	void (*on_left)(void *arg, CURL *easy);
+	/* A socket of it cannot be watched, so it will not end by itself. Inside libcurl. */
+	void (*on_unwatched)(void *arg, CURL *easy, int error);
 	/* The multi handle broke and was replaced: nothing that was in it will ever end. Called
 	 * once per lost handle, which is already removed. */
 	void (*on_lost)(void *arg, CURL *easy);
