@@ -42,7 +42,6 @@ static struct http_transfer *transfer_take(struct httpc *httpc)
 
 	if (transfer) {
 		TAILQ_REMOVE(&httpc->pool, transfer, link);
-		httpc->stats.idle_handles--;
 		return transfer;
 	}
 	transfer = calloc(1, sizeof *transfer);
@@ -83,7 +82,6 @@ static void transfer_release(struct http_transfer *transfer)
 	sbuf_clear(&url);
 	*transfer = (struct http_transfer){ .httpc = httpc, .easy = easy, .url = url };
 	TAILQ_INSERT_HEAD(&httpc->pool, transfer, link);
-	httpc->stats.idle_handles++;
 	httpc->stats.running--;
 }
 
@@ -371,7 +369,6 @@ int http_start(struct httpc *httpc, struct http_lane *lane, const struct http_re
 		transfer_release(transfer);
 		return -ENOMEM;
 	}
-	httpc->stats.transfers_total++;
 	transfer_enter_step(transfer, STEP_NAME);
 	*ret_transfer = transfer;
 	begin(transfer);

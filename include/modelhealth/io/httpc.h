@@ -156,10 +156,8 @@ struct http_lane *http_lane_free(struct http_lane *lane);
 unsigned httpc_held_fds(const struct httpc *httpc);
 
 struct httpc_stats {
-	uint64_t transfers_total;
 	uint64_t rebuilds_total; /* of a libcurl multi handle after an error of its own */
 	unsigned running;
-	unsigned idle_handles; /* in the pool */
 };
 
 const struct httpc_stats *httpc_stats(struct httpc *httpc);
