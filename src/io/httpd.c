@@ -241,7 +241,7 @@ struct memory {
 	size_t rendered, unsent;
 };
 
-static size_t rendered_size(const struct httpd_request *request)
+size_t httpd_rendered(const struct httpd_request *request)
 {
 	return request->out.cap + (request->body ? evbuffer_get_length(request->body) : 0);
 }
@@ -252,7 +252,7 @@ static struct memory measure_memory(const struct httpd *server)
 	const struct httpd_request *request;
 
 	TAILQ_FOREACH (request, &server->requests, link) {
-		memory.rendered += rendered_size(request);
+		memory.rendered += httpd_rendered(request);
 		if (request->phase == SENDING)
 			memory.unsent += evbuffer_get_length(bufferevent_get_output(request->bev));
 	}
@@ -283,6 +283,7 @@ void httpd_restart(struct httpd_request *request)
 	if (request->body)
 		(void)evbuffer_drain(request->body, evbuffer_get_length(request->body));
 	sbuf_clear(&request->out);
+	request->rendered = 0;
 }
 
 /* Puts a slice to the ones before it, so that the next begins with an empty buffer: growing one
@@ -327,9 +328,17 @@ static struct httpd_request *next_job(const struct httpd *server, const struct m
 	if (memory->rendered + memory->unsent < MAX_HELD)
 		return TAILQ_FIRST(&server->jobs);
 	TAILQ_FOREACH (request, &server->jobs, job_link)
-		if (rendered_size(request) < SMALL_ANSWER)
+		if (httpd_rendered(request) < SMALL_ANSWER)
 			return request;
 	return memory->unsent < MAX_HELD ? TAILQ_FIRST(&server->jobs) : NULL;
+}
+
+bool httpd_is_being_made(const struct httpd_request *request)
+{
+	const struct memory memory = measure_memory(request->server);
+
+	return memory.rendered + memory.unsent < MAX_HELD ||
+	       next_job(request->server, &memory) == request;
 }
 
 static void on_render(struct timer *timer)

@@ -21,9 +21,10 @@ static const usec_t linger_deadline = USEC_PER_SEC;
 
 enum {
 	MAX_ARRIVING = HTTPREQ_MAX_HEAD + HTTPREQ_MAX_BODY,
-	/* A client that takes this much per deadline gets another one. More than the kernel takes
-	 * for a client that reads nothing, hence the small buffer. */
-	SEND_AT_LEAST = 1024 * 1024,
+	/* An answer of which this much more is made, or taken by the client, gets another deadline.
+	 * It is more than the kernel takes for a client that reads nothing, hence the small
+	 * buffer. */
+	ADVANCE_AT_LEAST = 1024 * 1024,
 	SEND_BUFFER = 256 * 1024,
 	LINGER_BYTES = 1024 * 1024
 };
@@ -450,27 +451,42 @@ static void on_task(struct task *task)
 	}
 }
 
+/* Whether enough has happened since the last deadline. */
+static bool has_advanced(struct httpd_request *request)
+{
+	size_t rendered, unsent;
+
+	if (request->phase == RENDERING) {
+		rendered = httpd_rendered(request);
+		if (rendered < request->rendered + ADVANCE_AT_LEAST ||
+			!httpd_is_being_made(request))
+			return false;
+		request->rendered = rendered;
+		return true;
+	}
+	if (request->phase != SENDING || httpd_is_short_of_memory(request->server))
+		return false;
+	unsent = evbuffer_get_length(bufferevent_get_output(request->bev));
+	if (unsent + ADVANCE_AT_LEAST > request->unsent)
+		return false;
+	request->unsent = unsent;
+	return true;
+}
+
 static void on_deadline(struct timer *timer)
 {
 	struct httpd_request *request = container_of(timer, struct httpd_request, deadline);
-	size_t unsent;
 
 	if (request->phase == ARRIVING && request->scanned > 0) {
 		refuse(request, 408);
 		return;
 	}
-	if (request->phase == RENDERING) {
+	if (has_advanced(request))
+		gate_set_deadline(request, SEND_DEADLINE_SECONDS * USEC_PER_SEC);
+	else if (request->phase == RENDERING)
 		httpd_problem_with(request,
 			&(struct httpd_reply){ .status = 503, .retry_after = 1 },
 			"the answer was not ready in time");
-		return;
-	}
-	unsent = evbuffer_get_length(bufferevent_get_output(request->bev));
-	if (request->phase == SENDING && unsent + SEND_AT_LEAST <= request->unsent &&
-		!httpd_is_short_of_memory(request->server)) {
-		request->unsent = unsent;
-		gate_set_deadline(request, SEND_DEADLINE_SECONDS * USEC_PER_SEC);
-		return;
-	}
-	gate_drop(request);
+	else
+		gate_drop(request);
 }

@@ -71,9 +71,9 @@ struct httpd_request {
 	struct evhttp_request *evhttp_request;
 	struct evhttp_connection *connection;
 	struct httpd_job *job;
-	struct sbuf out;       /* the slice being rendered */
-	struct evbuffer *body; /* the slices before it; NULL = none */
-	size_t unsent;
+	struct sbuf out;         /* the slice being rendered */
+	struct evbuffer *body;   /* the slices before it; NULL = none */
+	size_t rendered, unsent; /* at the last deadline */
 	size_t drained;
 	struct timer deadline;
 	struct task task;
@@ -148,6 +148,12 @@ void gate_on_admit(evutil_socket_t fd, short what, void *arg);
 
 /* Answers a request that the gate has refused. */
 void httpd_refuse(struct httpd_request *request);
+
+/* How much of the answer has been made and not yet sent. */
+size_t httpd_rendered(const struct httpd_request *request);
+
+/* It is not waiting for the memory of other answers. */
+bool httpd_is_being_made(const struct httpd_request *request);
 
 /* Answers to slow clients are in the way of others. */
 bool httpd_is_short_of_memory(const struct httpd *server);

@@ -42,6 +42,7 @@ struct fixture {
 	unsigned n_slices; /* > 0: the answer is rendered in so many */
 	size_t slice_size; /* at least; 0 = a few bytes */
 	size_t n_rendered; /* bytes of all slices */
+	size_t pause_at;   /* > 0: from so many bytes on no slice brings any */
 	unsigned n_ended;
 	unsigned n_exhausted;
 };
@@ -59,6 +60,9 @@ static void on_slice(struct httpd_job *job, struct httpd_request *request, struc
 	struct slices *slices = container_of(job, struct slices, job);
 	static const char block[4096] = { [0 ... 4095] = '-' };
 
+	if (slices->fixture->pause_at > 0 &&
+		slices->fixture->n_rendered >= slices->fixture->pause_at)
+		return;
 	sbuf_puts(out, "slice ");
 	while (out->len < slices->fixture->slice_size)
 		sbuf_add(out, block, sizeof block);
@@ -613,6 +617,47 @@ static void test_sliced_answers_are_whole_and_end_their_job_once(void **state)
 	raw_close(&client);
 }
 
+/* What is due in more than so long is due now. */
+static void let_pass(struct fixture *fixture, usec_t usec)
+{
+	struct timers *timers = loop_timers(fixture->loop);
+	struct timer *late[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < timers->n; i++) {
+		assert_true(n < array_size(late));
+		if (timers->heap[i].at > timers->now + usec)
+			late[n++] = timers->heap[i].timer;
+	}
+	assert_true(n > 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(timer_set(timers, late[i], timers->now), 0);
+}
+
+static void test_an_answer_has_time_as_long_as_more_of_it_is_made(void **state)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	static const usec_t deadline = 10 * USEC_PER_SEC;
+	struct fixture *fixture = *state;
+	struct raw_client client;
+
+	fixture->n_slices = UINT32_MAX; /* never done */
+	fixture->slice_size = 64 * 1024;
+	raw_open(&client, fixture->loop, fixture->port, 1, request, strlen(request));
+	for (unsigned mebibytes = 2; mebibytes <= 4; mebibytes++) {
+		fixture->pause_at = mebibytes * 1024 * 1024;
+		while (fixture->n_rendered < fixture->pause_at)
+			raw_run(fixture->loop, USEC_PER_MSEC);
+		let_pass(fixture, deadline / 2);
+		raw_run(fixture->loop, 20 * USEC_PER_MSEC);
+		assert_false(client.closed);
+	}
+	let_pass(fixture, deadline / 2);
+	raw_finish(&client, 3 * USEC_PER_SEC);
+	assert_int_equal(raw_status(&client), 503);
+	raw_close(&client);
+}
+
 /* Beside busy checks a turn takes 12 ms, and a client gives up after some seconds. */
 static void test_a_large_answer_leaves_in_few_turns(void **state)
 {
@@ -1048,6 +1093,7 @@ int main(void)
 		TEST(test_accepting_pauses_at_the_limit_and_goes_on_below_it),
 		TEST(test_a_crowd_is_let_in_a_few_at_a_time),
 		TEST(test_sliced_answers_are_whole_and_end_their_job_once),
+		TEST(test_an_answer_has_time_as_long_as_more_of_it_is_made),
 		TEST(test_a_large_answer_leaves_in_few_turns),
 		TEST(test_too_many_renders_are_shed_with_503),
 		TEST(test_large_answers_at_once_do_not_take_all_memory),
