@@ -250,10 +250,13 @@ def test_debug_tells_each_attempt_in_words_and_fields(server, start, journal_spa
                       retries={"attempts": 1, "backoff": "50ms"}),
         http_endpoint("well", server.url("healthy"))]}
     daemon = start(config, "--log-level", "debug", wrapper=journal_space.mounts, journal=True)
-    daemon.wait_checked()
-    records = [dict(parse_journal(message)) for message in list(sink.messages)]
-    attempts = [record for record in records if record["PRIORITY"] == b"7"
+
+    def two_attempts():
+        records = [dict(parse_journal(message)) for message in list(sink.messages)]
+        told = [record for record in records if record["PRIORITY"] == b"7"
                 and record.get("ENDPOINT") == b"reset"]
+        return told if len(told) >= 2 else None
+    attempts = wait_until(two_attempts, 10, "both attempts in the journal")
     assert [record["ATTEMPTS"] for record in attempts[:2]] == [b"1", b"2"]
     assert b"tried again in" in attempts[0]["MESSAGE"]
     assert b"next in" in attempts[1]["MESSAGE"]
