@@ -198,6 +198,8 @@ void transfer_fail(struct http_transfer *transfer, CURLcode code)
 	};
 	const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
+	if (code == CURLE_WRITE_ERROR) /* a callback of ours would have stopped the transfer */
+		text = "bytes after the end of the encoded body";
 	transfer->outcome.result.lib_err = (int)code;
 	transfer->outcome.result.os_errno = fault.os_errno;
 	note_reset(transfer, code);

@@ -335,6 +335,16 @@ def zstd_bomb(megabytes=1024):
     return b"\x28\xb5\x2f\xfd\x00\x38" + block * (8 * megabytes)
 
 
+def brotli_bomb(megabytes=1024):
+    """The same in brotli: what libbrotlienc makes of a MiB of zeros and a flush, then of the next."""
+    return (bytes.fromhex("abffff074002201e0b24f7fec100")
+            + bytes.fromhex("faff7f002400e2b00074ef1f0c") * (megabytes - 1))
+
+
+BROTLI_OK = bytes.fromhex("8b00806f6b03")
+ZSTD_OK = bytes.fromhex("28b52ffd2002110000") + b"ok"
+
+
 def stacked_gzip(levels, payload=b"ok"):
     for _ in range(levels):
         payload = gzip.compress(payload)
@@ -350,11 +360,20 @@ encoded("gzip_good", "gzip", gzip.compress(b"ok"))
 encoded("gzip_bomb", "gzip", bomb(31))
 encoded("gzip_bomb_twice", "gzip, gzip", gzip.compress(bomb(31)))
 encoded("deflate_bomb", "deflate", bomb(15))
+encoded("brotli_good", "br", BROTLI_OK)
+encoded("brotli_bomb", "br", brotli_bomb())
+encoded("brotli_bomb_twice", "br, gzip", gzip.compress(brotli_bomb()))
+encoded("brotli_truncated", "br", BROTLI_OK[:-2])
+encoded("brotli_garbage", "br", b"this is not brotli at all")
+encoded("brotli_goes_on", "br", BROTLI_OK + b"more")
+encoded("zstd_good", "zstd", ZSTD_OK)
 encoded("zstd_bomb", "zstd", zstd_bomb())
+encoded("zstd_garbage", "zstd", b"this is not zstd at all")
 encoded("gzip_five_deep", "gzip, gzip, gzip, gzip, gzip", stacked_gzip(5))
 encoded("gzip_six_deep", "gzip, gzip, gzip, gzip, gzip, gzip", stacked_gzip(6))
 encoded("encodings_many", ", ".join(["gzip"] * 500), stacked_gzip(1))
 encoded("gzip_truncated", "gzip", gzip.compress(b"ok" * 1000)[:-12])
+encoded("gzip_goes_on", "gzip", gzip.compress(b"ok") + b"more")
 encoded("gzip_garbage", "gzip", b"this is not gzip at all")
 encoded("gzip_bad_crc", "gzip", gzip.compress(b"ok")[:-8] + b"\0" * 8)
 encoded("encoding_unknown", "x-rot13", b"bx")

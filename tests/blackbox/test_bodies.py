@@ -4,7 +4,7 @@
 import pytest
 
 from attacks import Attack, TOTAL_SECONDS, attack_round
-from harness import PATIENCE
+from harness import PATIENCE, http_endpoint, last_of
 
 SLOW = {"at_least": TOTAL_SECONDS - 0.05}
 
@@ -30,6 +30,8 @@ BOMBS = [
     Attack("gzip_bomb", REFUSED),
     Attack("gzip_bomb_twice", REFUSED),
     Attack("deflate_bomb", REFUSED),
+    Attack("brotli_bomb", REFUSED),
+    Attack("brotli_bomb_twice", REFUSED),
     Attack("zstd_bomb", REFUSED),
 ]
 ENCODINGS = BOMBS + [
@@ -41,6 +43,13 @@ ENCODINGS = BOMBS + [
     Attack("gzip_truncated", "ok|decode_error|conn_reset"),
     Attack("gzip_garbage", "decode_error"),
     Attack("gzip_bad_crc", "decode_error"),
+    Attack("gzip_goes_on", "decode_error"),
+    Attack("brotli_good", "ok|decode_error"),
+    Attack("brotli_truncated", "ok|decode_error|conn_reset"),
+    Attack("brotli_garbage", "decode_error"),
+    Attack("brotli_goes_on", "decode_error"),
+    Attack("zstd_good", "ok|decode_error"),
+    Attack("zstd_garbage", "decode_error"),
     Attack("encoding_unknown", "decode_error"),
 ]
 
@@ -88,6 +97,19 @@ def test_bombs_cost_little_memory_and_time(server):
         assert result.daemon.cpu_seconds() / checks <= 0.05 * PATIENCE
         grown = result.daemon.rss_bytes() - result.rss_before
         assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.quarantine_bytes()
+
+
+def test_an_encoding_that_a_header_asks_for_is_decoded(server, start):
+    names = ["gzip_good", "brotli_good", "zstd_good"]
+    asked = {"Accept-Encoding": "gzip, br, zstd"}
+    daemon = start({"endpoints": [
+        http_endpoint(name, server.url(name), headers=asked, expect={"body": {"matches": "^ok$"}})
+        for name in names] + [http_endpoint("bomb", server.url("brotli_bomb"), headers=asked)]})
+    daemon.wait_checked()
+    for name in names:
+        assert last_of(daemon.endpoint(name))["reason"] == "ok", last_of(daemon.endpoint(name))
+        assert b"Accept-Encoding: gzip, br, zstd\r\n" in server.requests[name][-1]
+    assert last_of(daemon.endpoint("bomb"))["reason"] == "body_too_large"
 
 
 def test_many_endless_bodies_at_once_cost_little_memory(server):
