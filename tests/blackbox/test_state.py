@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from harness import PATIENT, check_of, closed_port, http_endpoint, tcp_endpoint, wait_until
+from harness import PATIENCE, PATIENT, check_of, closed_port, http_endpoint, tcp_endpoint, wait_until
 from models import check_of as check_named, model_endpoint
 
 RECORD = 80  # bytes: the header, the last record once more, then the records
@@ -450,12 +450,14 @@ def test_stop_saves_before_it_waits_for_a_load_under_way(toggle, start, folder):
         """States on the disk, and a load still under way; a busy machine may look too late."""
         daemon.write_config(many)
         daemon.signal(signal.SIGHUP)
+        wait_until(lambda: daemon.notified("RELOADING") == "1", 10, "a load under way")
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: os.path.exists(f"{folder}/state"), 10, "states on the disk")
         return daemon.threads() == 2
 
     def once_more():
-        daemon.stop()
+        daemon.process.wait(10 * PATIENCE)
+        daemon.stopped = True
         daemon.write_config(one(toggle))
         daemon.again()
     assert any(is_seen_to() or once_more() for _ in range(5))
