@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import math
 import os
 import random
 import re
@@ -575,10 +576,11 @@ class Daemon:
             mask = int(re.search(rf"{what}:\s+(\w+)", file.read()).group(1), 16)
         return {number for number in range(1, 65) if mask & 1 << (number - 1)}
 
-    def quarantine_bytes(self):
-        """Memory that AddressSanitizer may hold back; 0 in an ordinary build."""
+    def sanitizer_bytes(self):
+        """What a sanitizer takes besides. AddressSanitizer holds back what is freed and pads what is
+        allocated, so that no bound is worth anything there; 0 in an ordinary build."""
         with open(f"/proc/{self.pid}/maps", encoding="utf-8", errors="replace") as file:
-            return 256 << 20 if "libasan" in file.read() else 0
+            return math.inf if "libasan" in file.read() else 0
 
     def wait_checked(self, names=None, checks=1, seconds=15):
         """Waits until each named endpoint (all without names) has that many results; returns

@@ -96,7 +96,7 @@ def test_bombs_cost_little_memory_and_time(server):
         checks = sum(sum(result.daemon.results_total(attack.name).values()) for attack in copies)
         assert result.daemon.cpu_seconds() / checks <= 0.05 * PATIENCE
         grown = result.daemon.rss_bytes() - result.rss_before
-        assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.quarantine_bytes()
+        assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.sanitizer_bytes()
 
 
 def test_an_encoding_that_a_header_asks_for_is_decoded(server, start):
@@ -119,10 +119,9 @@ def test_many_endless_bodies_at_once_cost_little_memory(server):
     with attack_round(server, copies) as result:
         for attack in copies:
             result.assert_attack(attack)
-        # 16 MiB for all of it and 96 KiB for each hostile check in flight; sanitizers keep
-        # freed memory in quarantine, so only the release build says something exact.
+        # 16 MiB for all of it and 96 KiB for each hostile check in flight.
         grown = result.daemon.rss_bytes() - result.rss_before
-        assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.quarantine_bytes()
+        assert grown <= (16 << 20) + len(copies) * 96 * 1024 + result.daemon.sanitizer_bytes()
 
 
 def test_many_slow_drips_all_end_at_the_deadline(server):

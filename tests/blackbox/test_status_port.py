@@ -176,7 +176,7 @@ def test_readers_that_never_read_are_cut_and_their_memory_is_bounded(large):
     while clients(large) > 1:
         assert time.monotonic() < deadline, "stuck readers stay"
         peak = max(peak, large.rss_bytes())
-    assert peak - before <= 180 * MEGABYTE + large.quarantine_bytes()
+    assert peak - before <= 180 * MEGABYTE + large.sanitizer_bytes()
     # Those whose turn never came are told so; nobody is left without a word.
     assert {raw_status(sock.recv(4096)) for sock in stuck} == {200, 503}
     for sock in stuck:
@@ -268,7 +268,7 @@ def test_oversized_or_broken_request_is_refused(daemon, name):
     status = raw_status(reply)
     # A server that hangs up on a flood may lose its own answer to the reset.
     assert status in codes or (status is None and len(text) > 8192), reply[:300]
-    assert daemon.rss_bytes() - before <= MEGABYTE + daemon.quarantine_bytes()
+    assert daemon.rss_bytes() - before <= MEGABYTE + daemon.sanitizer_bytes()
     assert daemon.get("/healthz").status == 200
 
 
@@ -362,7 +362,7 @@ def test_pipelined_requests_do_not_pile_up(daemon):
                 sock.sendall(block)
         grown = daemon.rss_bytes() - before
         assert daemon.get("/healthz").status == 200
-    assert grown <= MEGABYTE // 2 + daemon.quarantine_bytes()
+    assert grown <= MEGABYTE // 2 + daemon.sanitizer_bytes()
 
 
 # ---- H7: /probe asks nobody we do not know ----
