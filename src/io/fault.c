@@ -44,8 +44,8 @@ static const struct {
 };
 
 /*
- * An errno of socket(), connect(), send() or epoll_ctl(). ENETUNREACH is not here: it may come from our routing table
- * or from a router on the way, and only the caller can ask which.
+ * An errno of socket(), connect(), send() or epoll_ctl(). ENETUNREACH is not here: it may come from
+ * our routing table or from a router on the way, and only the caller can ask which.
  */
 static const struct {
 	int error;

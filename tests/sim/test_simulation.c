@@ -906,18 +906,24 @@ static const struct world_conf abroad = { .n_endpoints = 8,
 	.max_interval = 10 * 1000000ull,
 	.host_prefix = "10.0.0." };
 
+/* Six endpoints that were well, none of which can be reached any more. */
+static void lose_network(struct world *world)
+{
+	world_init(world, &abroad, 3);
+	world->behave = well;
+	world_apply(world, 6, SALT_NONE);
+	world_run(world, 60 * second);
+	world->behave = unreachable;
+	world_run(world, 60 * second);
+	assert_true(engine_self(world->engine)->offline);
+}
+
 static void test_a_reload_while_offline_neither_thaws_nor_repeats(void **state)
 {
 	struct world world;
 
 	(void)state;
-	world_init(&world, &abroad, 3);
-	world.behave = well;
-	world_apply(&world, 6, SALT_NONE);
-	world_run(&world, 60 * second);
-	world.behave = unreachable;
-	world_run(&world, 60 * second);
-	assert_true(engine_self(world.engine)->offline);
+	lose_network(&world);
 	world.conf.n_hosts = 8; /* new hosts, which nobody has failed to reach yet */
 	world_apply(&world, 8, SALT_IDENTITY);
 	for (unsigned i = 0; i < 600; i++) {
@@ -937,12 +943,7 @@ static void test_a_pause_while_offline_thaws_nothing(void **state)
 	struct world world;
 
 	(void)state;
-	world_init(&world, &abroad, 3);
-	world.behave = well;
-	world_apply(&world, 6, SALT_NONE);
-	world_run(&world, 60 * second);
-	world.behave = unreachable;
-	world_run(&world, 60 * second);
+	lose_network(&world);
 	for (unsigned i = 0; i < 20; i++) {
 		while (world.in_flight == 0)
 			world_run(&world, second / 10);
